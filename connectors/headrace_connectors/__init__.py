@@ -1,0 +1,1 @@
+"""Connectors to systems outside Kafka, one folder per system."""
