@@ -30,8 +30,6 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(
         default_factory=lambda: user_cache_path("headrace"), description="jars, AOT cache, code packages"
     )
-    maven_repo: str | None = Field(
-        None, description="Maven repository for Kafka's jars; unset: jgo's default"
-    )
+    maven_repo: str | None = Field(None, description="Maven repository for Kafka's jars; unset: jgo's default")
     rest_host: str = "127.0.0.1"
     rest_port: int = 8081

@@ -57,9 +57,7 @@ class OperatorKind(StrEnum):
 
 SOURCES = frozenset({OperatorKind.COLLECTION_SOURCE, OperatorKind.KAFKA_SOURCE})
 SINKS = frozenset({OperatorKind.PRINT, OperatorKind.KAFKA_SINK})
-KEYED = frozenset(
-    {OperatorKind.KEYED_PROCESS, OperatorKind.REDUCE, OperatorKind.AGGREGATE, OperatorKind.WINDOW}
-)
+KEYED = frozenset({OperatorKind.KEYED_PROCESS, OperatorKind.REDUCE, OperatorKind.AGGREGATE, OperatorKind.WINDOW})
 
 
 class Operator(Strict):
