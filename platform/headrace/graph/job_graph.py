@@ -15,7 +15,6 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 LANES_MAX = 64
-KEY_GROUPS = 128  # fixed for life: part of the wire format
 
 VertexId = Annotated[str, StringConstraints(pattern=r"^v[0-9]{1,4}$")]
 EdgeId = Annotated[str, StringConstraints(pattern=r"^e[0-9]{1,4}$")]
