@@ -1,0 +1,85 @@
+"""Which cluster a command talks to: options, then HEADRACE_* variables, then the cluster of ``streamctl up``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from headrace.errors import UnavailableError, UsageError
+from headrace.settings import Settings
+
+REST_DEFAULT = "http://127.0.0.1:8081"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Addresses of one cluster. ``kafka`` holds extra librdkafka options (TLS, SASL)."""
+
+    namespace: str
+    bootstrap: str
+    rest: str
+    kafka: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Addresses of the cluster that ``streamctl up`` started."""
+
+    bootstrap: str
+    rest: str
+    namespace: str
+
+
+def find_cluster(
+    *,
+    bootstrap: str | None,
+    rest: str | None,
+    namespace: str | None,
+    settings: Settings,
+    embedded: Callable[[], Embedded | None],
+) -> Cluster:
+    """The cluster to talk to.
+
+    The embedded cluster's REST and namespace are used only with the embedded cluster's Kafka: addresses of two
+    clusters are never mixed. Raises UnavailableError ("no-cluster") when nothing names a cluster.
+    """
+    chosen = bootstrap or settings.bootstrap
+    running = embedded()
+    if chosen is None:
+        if running is None:
+            raise UnavailableError(
+                "no-cluster",
+                "no cluster: none is named and none is up here",
+                hint="run `streamctl up`, or name one with --bootstrap or HEADRACE_BOOTSTRAP",
+            )
+        chosen = running.bootstrap
+    ours = running if running is not None and running.bootstrap == chosen else None
+    named = namespace or (settings.namespace if "namespace" in settings.model_fields_set else None)
+    return Cluster(
+        namespace=named or (ours.namespace if ours else settings.namespace),
+        bootstrap=chosen,
+        rest=rest_url(rest or settings.rest or (ours.rest if ours else REST_DEFAULT)),
+        kafka=settings.kafka,
+    )
+
+
+def load_settings() -> Settings:
+    """Settings from the environment. Raises UsageError ("settings-invalid") naming each wrong variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"HEADRACE_{'__'.join(str(part) for part in each['loc']).upper()}: {each['msg']}"
+            for each in error.errors()
+        )
+        raise UsageError("settings-invalid", wrong, hint="correct or unset these variables") from None
+
+
+def rest_url(text: str) -> str:
+    """A base URL without its last slash; "host:port" means http. Raises UsageError for another scheme."""
+    url = text if "://" in text else f"http://{text}"
+    if not url.startswith(("http://", "https://")):
+        raise UsageError("rest-url", f"not an http address: {text!r}", hint="write it as http://HOST:PORT")
+    return url.rstrip("/")
