@@ -92,7 +92,7 @@ class KafkaProducer:
 
     def __init__(self, options: dict[str, Any], partitions: Callable[[str, float], int | None]) -> None:
         self._client: Producer | None = Producer(options, logger=_client_log)
-        self._produce = self._client.produce
+        self._produce: Any = self._client.produce
         self._partitions = partitions
         self._topics: set[str] = set()
         self._timeout_s = options["transaction.timeout.ms"] / 1000
@@ -140,7 +140,7 @@ class KafkaProducer:
         report = None if delivery is None else _report(delivery)
         while True:
             try:
-                self._produce(topic, value, key, partition, None, report, timestamp_ms, cast(Any, headers))
+                self._produce(topic, value, key, partition, report, None, timestamp_ms, headers)
                 return
             except BufferError:
                 # Room comes with deliveries, or with their failure after the transaction's time-out.
@@ -161,7 +161,7 @@ class KafkaProducer:
 
     def close(self) -> None:
         self._dead = self._dead or LogError("_STATE", "producer closed", Remedy.REBUILD)
-        self._produce = cast(Any, None)
+        self._produce = None
         self._client = None
 
     def _alive(self) -> Producer:
@@ -228,12 +228,7 @@ class KafkaReader:
 
     def assign(self, positions: Mapping[Split, int]) -> None:
         for topic in {topic for topic, _ in positions} - self._topics:
-            # An assigned topic that is not in the metadata cache waits for the client's one-second timer.
-            try:
-                self._client.list_topics(topic, timeout=STEP_S)
-                self._topics.add(topic)
-            except KafkaException:
-                break  # no broker: reading starts when one answers
+            self._look_up(topic, {p for t, p in positions if t == topic})
         self._ends.clear()
         self._at_end.clear()
         self._moved = False
@@ -272,6 +267,21 @@ class KafkaReader:
 
     def close(self) -> None:
         self._client.close()
+
+    def _look_up(self, topic: str, partitions: set[int]) -> None:
+        """Fill the metadata cache: without it the first fetch waits for the client's one-second timer.
+
+        No broker: passed over, reading starts when one answers. No such topic: the client would wait for it.
+        """
+        try:
+            found = self._client.list_topics(topic, timeout=STEP_S).topics[topic]
+        except KafkaException:
+            return
+        if found.error is not None:
+            raise log_error(found.error, Remedy.REBUILD)
+        if missing := partitions - set(found.partitions):
+            raise LogError("_UNKNOWN_PARTITION", f"{topic} has no partition {min(missing)}", Remedy.REBUILD)
+        self._topics.add(topic)
 
     def _event(self, error: KafkaError, message: Message) -> bool:
         """Take one event out of a batch; always False, so that it drops out of it."""
