@@ -110,6 +110,12 @@ class Plan(Message):
     lanes: dict[str, Assignment] = Field(
         default_factory=dict, description="lane name to its place; a lane not here waits for a slot"
     )
+    waiting: dict[str, int] = Field(
+        default_factory=dict, description="lanes without a place: the number of their last attempt, 0 if none"
+    )
+    outcome: JobResult | None = Field(
+        None, description="of a STOPPED plan: how the job ends once every lane has stopped"
+    )
 
 
 # ---- task events
@@ -136,6 +142,7 @@ class LaneStateChanged(Message):
     lane: str
     attempt: str
     taskmanager: str
+    instance: str = Field("", description="of the TaskManager: a new one counts local restarts from 0 again")
     state: LaneState
     reason: str = ""
     failure: Failure | None = None
@@ -307,3 +314,4 @@ class LaneMetrics(Message):
 
 
 JobResult.model_rebuild()
+Plan.model_rebuild()
