@@ -73,7 +73,7 @@ class JarLock:
 
     @staticmethod
     def parse(text: str) -> JarLock:
-        """Lines ``group:artifact:version sha256 size``; ``#`` starts a comment. Raises ValueError, naming the line."""
+        """Lines ``group:artifact:version sha256 size``; ``#`` starts a comment. Raises ValueError naming the line."""
         jars = []
         for number, line in enumerate(text.splitlines(), 1):
             fields = line.split("#", 1)[0].split()
@@ -84,7 +84,9 @@ class JarLock:
                 group, artifact, version = coordinate.split(":")
                 jar = Jar(group, artifact, version, sha256, int(size))
             except ValueError as error:
-                raise ValueError(f"line {number} of the jar lock is not 'coordinate sha256 size': {line!r}") from error
+                raise ValueError(
+                    f"line {number} of the jar lock is not 'coordinate sha256 size': {line!r}"
+                ) from error
             if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
                 raise ValueError(f"line {number} of the jar lock: {sha256!r} is not a SHA-256")
             jars.append(jar)
@@ -102,7 +104,9 @@ class _WrongContentError(Exception):
     """What the repository sent is not the jar of the lock file."""
 
 
-def fetch_jars(lock: JarLock, directory: Path, *, maven_repo: str | None, progress: Progress | None = None) -> list[Path]:
+def fetch_jars(
+    lock: JarLock, directory: Path, *, maven_repo: str | None, progress: Progress | None = None
+) -> list[Path]:
     """Make every jar of the lock present and checked in ``directory``; the class path, in its fixed order.
 
     ``maven_repo`` is a URL or a local directory in Maven layout; None: the library's default repository.
@@ -199,7 +203,9 @@ def _reason(error: BaseException) -> str:
 def _fetch_once(jar: Jar, directory: Path, staging: Path, maven_repo: str | None) -> None:
     part = Path(tempfile.mkdtemp(dir=staging))
     try:
-        source = _maven(part, maven_repo).project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
+        source = (
+            _maven(part, maven_repo).project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
+        )
         target = part / "checked"
         shutil.copyfile(source, target)  # a copy: a local repository is not ours to move files out of
         size, sha256 = target.stat().st_size, _sha256(target)
