@@ -40,12 +40,14 @@ class TableChange(msgspec.Struct, array_like=True, gc=False):
     """Changes of one state table in one commit, or one chunk of its snapshot (absolute puts).
 
     ``puts`` is a pickled list of (namespace, {key: value}); ``deletes`` of (namespace, [key]) with
-    None instead of the list when the whole namespace went.
+    None instead of the list when the whole namespace went. Deletes come before puts. ``more``: a single value
+    was too large for one change, and ``puts`` goes on in the next change of this table.
     """
 
     table: str
     puts: bytes
     deletes: bytes
+    more: bool = False
 
 
 class LaneLogRecord(msgspec.Struct, array_like=True, gc=False):
