@@ -35,6 +35,8 @@ STEP_S = 5.0
 MESSAGE_BYTES_MAX = 1_000_000
 #: Local queue of one producer, in records and kbytes: one transaction must fit.
 QUEUE_RECORDS_MAX, QUEUE_KBYTES_MAX = 500_000, 262_144
+#: After a wait for the first message: how long a reader gathers those that come with it.
+GATHER_S = 0.002
 #: Prefetched by one reader, in kbytes over all its partitions' queues.
 PREFETCH_KBYTES_MAX = 32_768
 
@@ -240,7 +242,12 @@ class KafkaReader:
             failure, self._failure = self._failure, None
             raise failure
         try:
-            messages = self._consume(messages_max, timeout_s)
+            messages = self._consume(messages_max, 0)
+            if not messages and timeout_s > 0:
+                # consume() waits its whole time for messages_max messages; asking for one returns with the first.
+                messages = self._consume(1, timeout_s)
+                if messages:
+                    messages += self._consume(messages_max - 1, GATHER_S)
         except (KafkaException, SystemError) as raised:
             raise log_error(kafka_error(raised), Remedy.REBUILD) from raised
         if not messages:

@@ -1,0 +1,497 @@
+"""The lane loop: read, run the chain, commit; and what follows when a commit does not simply succeed.
+
+    start      own the id, restore from the lane log, open the chain, seek
+    step       finish a commit that is done, read, advance event time, begin a commit when due
+    recover    undo (aborted) or rebuild (outcome unknown, fenced): the lane log decides
+
+One thread runs a lane; its commit helper runs one transaction at a time beside it. ``step`` alone moves a lane
+forward, so that a simulation can drive it without threads.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Protocol
+
+from headrace.log.lane import LaneConnection, LaneProducer, LaneReader, LogError, Split
+from headrace.protocol.data import LaneLogRecord
+from headrace.runtime.backpressure import Backpressure
+from headrace.runtime.commit import Commit, CommitHelper, Outcome, SinkRecord
+from headrace.runtime.exchange import EdgeBuffer
+from headrace.runtime.inputs import Inputs
+from headrace.runtime.lane_log import LaneLogPartition, empty_record, encode_record
+from headrace.runtime.ownership import Acquired, LaneOwnership
+from headrace.runtime.pace import CommitPace
+from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, Chain, StateTables
+from headrace.runtime.snapshot import SnapshotSchedule
+
+ROWS_PER_TARGET_MAX = 30_000
+ADVANCE_ROWS_MAX = 20_000
+HELD_WAIT_S = 0.02
+#: Commits that may fail in a row before the lane gives up with the last reason.
+FAILURES_MAX = 30
+#: Errors of a commit that repeating cannot cure: the lane fails at once and names them.
+HOPELESS = frozenset({"MSG_SIZE_TOO_LARGE", "UNKNOWN_TOPIC_OR_PART", "TOPIC_AUTHORIZATION_FAILED", "INVALID_RECORD"})
+
+
+class LaneFailedError(Exception):
+    """The lane cannot go on as it is; ``retryable`` says whether a restart may help."""
+
+    def __init__(self, text: str, *, retryable: bool) -> None:
+        super().__init__(text)
+        self.retryable = retryable
+
+
+class Phase(Enum):
+    """What a lane is doing."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+
+
+class LaneHost(Protocol):
+    """What the lane needs from its worker."""
+
+    def running(self) -> None:
+        """Restored, and its first commit stands."""
+
+    def fenced(self) -> None:
+        """Somebody else initialised this lane's id. ``Lane.resume`` or ``Lane.stop`` is to follow."""
+
+
+class LaneParts(Protocol):
+    """The makings of a lane: built once per attempt from its task."""
+
+    name: str
+    owner_id: str  #: names this attempt of this process in the lane log
+    interval_s: float
+    inputs: Inputs
+    buffers: list[EdgeBuffer]
+    exchange_topics: dict[str, str]  #: edge id to topic
+    sink_records: list[SinkRecord]  #: filled by the chain's sinks, emptied by commits
+
+    @property
+    def tables(self) -> StateTables: ...
+
+    def log_of(self, connection: LaneConnection) -> LaneLogPartition:
+        """This lane's partition of its vertex's lane-log topic."""
+
+    def new_chain(self) -> Chain:
+        """Fresh functions, not yet opened."""
+
+
+class Lane:
+    """One attempt of one lane."""
+
+    def __init__(
+        self,
+        parts: LaneParts,
+        connection: LaneConnection,
+        transactional_id: str,
+        host: LaneHost,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self.parts = parts
+        self.phase = Phase.STARTING
+        self.committed: LaneLogRecord = empty_record()
+        self.commits = self.records_in = self.records_out = 0
+        self.first_read_s = self.last_commit_s = 0.0
+        self.reason = ""
+        self.backpressure = Backpressure(max((b.target_lanes for b in parts.buffers), default=1))
+        self._connection = connection
+        self._host = host
+        self._clock = clock
+        self._stop = threading.Event()
+        self._resume = threading.Event()
+        self._wake = threading.Event()
+        self._log = parts.log_of(connection)
+        self._ownership = LaneOwnership(connection, transactional_id, self._log, clock=clock, pause=self._pause)
+        self.helper = CommitHelper(parts.name, clock)
+        self._snapshots = SnapshotSchedule(parts.tables)
+        self._pace = CommitPace(parts.interval_s, clock())
+        self._producer: LaneProducer | None = None
+        self._reader: LaneReader | None = None
+        self._chain: Chain | None = None
+        self._in_flight: Commit | None = None
+        self._sent: dict[str, dict[int, int]] = {}
+        self._watermark = MIN_WATERMARK  # fired completely up to here
+        self._advancing: int | None = None  # a watermark whose timers have not all fired yet
+        self._dirty = False
+        self._failures = 0
+
+    # ---- orders from the worker, any thread
+
+    def stop(self) -> None:
+        """End after the commit in flight; nothing more is begun."""
+        self._stop.set()
+        self._wake.set()
+
+    def resume(self) -> None:
+        """The lane is still ours: rebuild after having been fenced."""
+        self._resume.set()
+        self._wake.set()
+
+    # ---- the thread
+
+    def run(self) -> Phase:
+        """Until FINISHED or STOPPED. Raises what user code or the lane itself failed with."""
+        try:
+            self.start()
+            while self.phase in (Phase.STARTING, Phase.RUNNING):
+                self.step()
+            return self.phase
+        finally:
+            self._close()
+
+    def start(self) -> None:
+        """Own the id, restore, open the chain."""
+        acquired = self._acquire()
+        if acquired is None:
+            return
+        self._reader = self._connection.reader(committed=True)
+        self._restore(acquired)
+
+    def step(self) -> None:
+        """One turn of the loop."""
+        if self._in_flight is not None and self._in_flight.done.is_set():
+            self._finish_commit()
+        if self._stop.is_set():
+            if self._in_flight is not None:
+                self._in_flight.done.wait()
+                self._finish_commit()
+            self.phase = Phase.STOPPED
+            return
+        if self._ended():
+            return
+        if self.committed.c >= 0 and self._advancing is None:
+            self._read()
+        final = self._advance()
+        self._commit_if_due(final)
+
+    # ---- start and restore
+
+    def _pause(self, seconds: float) -> bool:
+        return self._stop.wait(seconds)
+
+    def _acquire(self) -> Acquired | None:
+        while True:
+            self.helper.call_began_s = None
+            try:
+                acquired = self._ownership.acquire()
+            except LogError as error:
+                self.reason = f"starting: {error}"
+                if not self._wait_fenced():
+                    self.phase = Phase.STOPPED
+                    return None
+                continue
+            if acquired is None:
+                self.phase = Phase.STOPPED
+                return None
+            self._producer = acquired.producer
+            return acquired
+
+    def _restore(self, acquired: Acquired) -> None:
+        """All state anew from the log: at the start, or when another owner has committed meanwhile."""
+        self.parts.tables.clear()
+        self._in_flight = None
+        self._ownership.replay(acquired, self.parts.tables.apply)
+        self._snapshots.restored(acquired.end - max(acquired.start, 0))
+        if acquired.newest is None:
+            self.committed = empty_record()
+            self.parts.inputs.resolve(self._connection, self.committed, 30.0)
+        else:
+            self.committed = acquired.newest
+            self.committed.changes = self.committed.chunk = []
+            if self.committed.finished:
+                self.phase = Phase.FINISHED
+                return
+        self._rewind()
+        if self.committed.c >= 0:
+            self._now_running()
+
+    def _rewind(self) -> None:
+        """Working copies become the committed ones; inputs are sought back; the chain starts afresh."""
+        if self._chain is not None:
+            self._chain.close()
+        self.parts.inputs.restore(self.committed)
+        self._sent = {edge: dict(lanes) for edge, lanes in self.committed.sent.items()}
+        for buffer in self.parts.buffers:
+            buffer.reset()
+        self.parts.sink_records.clear()
+        self._chain = chain = self.parts.new_chain()
+        chain.open()
+        chain.restore_split_watermarks(self.committed.split_watermarks)
+        self._watermark, self._advancing = self.committed.watermark, None
+        if self._watermark != MIN_WATERMARK:
+            chain.advance(self._watermark, ADVANCE_ROWS_MAX)
+        assert self._reader is not None
+        assignment = self.parts.inputs.assignment()
+        if assignment:
+            self._reader.assign(assignment)
+        self._dirty = self.committed.c < 0
+
+    def _now_running(self) -> None:
+        if self.phase is Phase.STARTING:
+            self.phase = Phase.RUNNING
+            self._host.running()
+
+    # ---- reading and event time
+
+    def _rows_waiting(self) -> int:
+        return sum(buffer.row_count() for buffer in self.parts.buffers) + len(self.parts.sink_records)
+
+    def _read(self) -> None:
+        assert self._reader is not None and self._chain is not None
+        inputs = self.parts.inputs
+        held = self.backpressure.held_by()
+        if held is not None:
+            self.reason = f"waiting for the reader of {held[0]}/{held[1]}: {self.backpressure.bytes_max} bytes ahead"
+            self._wake_wait(HELD_WAIT_S)
+            return
+        self.reason = ""
+        now_s = self._clock()
+        messages: list[Any] = []
+        if inputs.assignment():
+            messages = self._reader.read(inputs.messages_max, self._wait_s(now_s))
+            if not messages:
+                return
+        rows = inputs.process(messages, self._chain)
+        if rows or messages:
+            now_s = self._clock()
+            if rows:
+                self.first_read_s = self.first_read_s or now_s
+                self._pace.input_came(now_s)
+            self.records_in += rows
+            self._dirty = True
+        elif not messages:
+            self._wake_wait(self._wait_s(now_s))
+
+    def _wait_s(self, now_s: float) -> float:
+        waiting = self._rows_waiting() > 0
+        wait_s = self._pace.wait_s(now_s, dirty=self._dirty, output_waits=waiting, untold=self._untold(now_s))
+        return min(wait_s, HELD_WAIT_S) if self._in_flight is not None else wait_s
+
+    def _wake_wait(self, seconds: float) -> None:
+        self._wake.wait(seconds)
+        self._wake.clear()
+
+    def _untold(self, now_s: float) -> bool:
+        assert self._chain is not None
+        idle = self.parts.inputs.idle(now_s)
+        return any(b.has_news(self._chain.output_watermark(b.edge.operator), idle=idle) for b in self.parts.buffers)
+
+    def _ends_seen(self) -> dict[Split, int]:
+        assert self._reader is not None
+        return {split: self._reader.end_offset_seen(split) for split in self.parts.inputs.assignment()}
+
+    def _advance(self) -> bool:
+        """Move event time as far as the inputs allow; True when the lane has nothing left to do but end."""
+        assert self._chain is not None
+        if self.committed.c < 0:
+            return False
+        ended = self._advancing is None and self.parts.inputs.ended(self._ends_seen())
+        target = self._advancing
+        if target is None:
+            target = MAX_WATERMARK if ended else self.parts.inputs.watermark(self._clock())
+        if target > self._watermark:
+            if not self._chain.advance(target, ADVANCE_ROWS_MAX):
+                self._advancing = target
+                self._dirty = True
+                return False
+            self._advancing = None
+            self._watermark = target
+            self._dirty = True
+        return ended or target == MAX_WATERMARK
+
+    # ---- commits
+
+    def _commit_if_due(self, final: bool) -> None:
+        now_s = self._clock()
+        rows = self._rows_waiting()
+        full = rows >= ROWS_PER_TARGET_MAX * max(1, len(self.parts.buffers))
+        tell = self._pace.quiet(now_s) and self._untold(now_s)
+        due = (
+            final
+            or full
+            or tell
+            or self._advancing is not None
+            or self.committed.c < 0
+            or self._pace.due(now_s, dirty=self._dirty, output_waits=rows > 0)
+        )
+        if not due:
+            return
+        if self._in_flight is not None:
+            must_wait = final or self._advancing is not None or rows >= 2 * ROWS_PER_TARGET_MAX
+            if not must_wait and not self._in_flight.done.is_set():
+                return
+            self._in_flight.done.wait()
+            if not self._finish_commit():
+                return
+        self._begin_commit(final=final, tell_all=tell)
+
+    def _begin_commit(self, *, final: bool, tell_all: bool) -> None:
+        assert self._chain is not None and self._producer is not None
+        now_s = self._clock()
+        record = empty_record()
+        record.c, record.by = self.committed.c + 1, self.parts.owner_id
+        record.snapshot_from = self.committed.snapshot_from
+        record.watermark, record.finished = self._watermark, final
+        self.parts.inputs.record_into(record)
+        idle = self.parts.inputs.idle(now_s)
+        messages: list[tuple[str, int, bytes]] = []
+        rows_out = self._rows_waiting()
+        for buffer in self.parts.buffers:
+            topic = self.parts.exchange_topics[buffer.edge.id]
+            packed = buffer.take(
+                record.c,
+                self._sent.setdefault(buffer.edge.id, {}),
+                self._chain.output_watermark(buffer.edge.operator),
+                idle=idle,
+                end=final,
+                tell_all=tell_all,
+            )
+            messages += [(topic, target, value) for target, value in packed]
+        record.sent = {edge: dict(lanes) for edge, lanes in self._sent.items()}
+        sinks = list(self.parts.sink_records)
+        self.parts.sink_records.clear()
+        record.changes = self.parts.tables.take_changes()
+        self._snapshots.add_to(record)
+        commit = Commit(
+            record=record,
+            log_split=self._log.split,
+            log_messages=encode_record(record),
+            exchange_messages=messages,
+            sink_records=sinks,
+            rows_out=rows_out,
+            sent_bytes=[((topic, target), len(value)) for topic, target, value in messages],
+            began_s=now_s,
+        )
+        self._dirty = False
+        self._in_flight = commit
+        self._pace.commit_began(now_s)
+        self.helper.submit(self._producer, commit)
+        if final:
+            commit.done.wait()
+            self._finish_commit()
+
+    def _finish_commit(self) -> bool:
+        """Act on the outcome of the commit in flight; False when working state was rewound."""
+        commit = self._in_flight
+        assert commit is not None
+        if commit.outcome is None:
+            raise commit.error or LaneFailedError("the commit helper ended without an outcome", retryable=True)
+        if commit.outcome in (Outcome.COMMITTED, Outcome.COMMITTED_AFTER_RETRY):
+            self._durable(commit)
+            if commit.outcome is Outcome.COMMITTED_AFTER_RETRY:
+                return self._rebuild(None)
+            return True
+        self._check_hopeless(commit)
+        self._snapshots.abandon()
+        if commit.outcome is Outcome.ABORTED:
+            self._in_flight = None
+            self.parts.tables.rollback(keep_in_flight=False)
+            self._rewind()
+            return False
+        if commit.outcome is Outcome.FENCED and not self._wait_fenced():
+            self._in_flight = None
+            self.phase = Phase.STOPPED
+            return False
+        return self._rebuild(commit)
+
+    def _durable(self, commit: Commit) -> None:
+        """The commit stands in the log: its record is now the committed state."""
+        record = commit.record
+        record.changes = record.chunk = []
+        self._in_flight = None
+        self.committed = record
+        self.parts.tables.committed()
+        self._snapshots.committed(record, sum(map(len, commit.log_messages)), commit.delivery.offset)
+        self.backpressure.sent(record.c, commit.sent_bytes)
+        self._failures = 0
+        self.commits += 1
+        self.records_out += commit.rows_out
+        self.last_commit_s = commit.ended_s or self._clock()
+        self._pace.commit_took(self.last_commit_s - commit.began_s)
+        if record.finished:
+            self.phase = Phase.FINISHED
+        else:
+            self._now_running()
+
+    def _check_hopeless(self, commit: Commit) -> None:
+        self._failures += 1
+        error = commit.error
+        if isinstance(error, LogError) and error.name in HOPELESS:
+            raise LaneFailedError(f"commit of {self.parts.name}: {error}", retryable=False)
+        if self._failures > FAILURES_MAX:
+            text = f"{self._failures} commits of {self.parts.name} failed in a row, the last with {error}"
+            raise LaneFailedError(text, retryable=True)
+
+    # ---- fencing and rebuild
+
+    def _wait_fenced(self) -> bool:
+        """Ask whether the lane is still ours; True: rebuild, after a random back-off. False: stop."""
+        self._resume.clear()
+        self._host.fenced()
+        while not (self._stop.is_set() or self._resume.is_set()):
+            self._wake.wait()
+            self._wake.clear()
+        return not self._stop.is_set() and not self._pause(random.uniform(0.1, 0.5))
+
+    def _rebuild(self, commit: Commit | None) -> bool:
+        """A new producer; the log says whether ``commit`` stands. False when working state was rewound."""
+        if self._ended():
+            return False
+        assert self._producer is not None
+        self._producer.close()
+        acquired = self._acquire()
+        if acquired is None:
+            return False
+        last_c = acquired.newest.c if acquired.newest is not None else -1
+        last_by = acquired.newest.by if acquired.newest is not None else ""
+        if commit is not None and last_c == commit.record.c and last_by == self.parts.owner_id:
+            self._durable(commit)
+            if self._ended():
+                return False
+        elif last_c != self.committed.c or last_by != self.committed.by:
+            self._restore(acquired)
+            return False
+        elif commit is None:
+            return True  # nothing was in doubt: the working state stands, on a new producer
+        keep = self._in_flight is None
+        self._in_flight = None
+        self.parts.tables.rollback(keep_in_flight=keep)
+        self._rewind()
+        return False
+
+    def _ended(self) -> bool:
+        return self.phase in (Phase.FINISHED, Phase.STOPPED)
+
+    def _close(self) -> None:
+        self.helper.close()
+        if self._in_flight is not None:
+            self._in_flight.done.wait()
+        if self._chain is not None:
+            self._chain.close()
+        if self._producer is not None:
+            self._producer.close()
+        if self._reader is not None:
+            self._reader.close()
+
+    # ---- what metrics ask, any thread
+
+    def watermark_ms(self) -> int | None:
+        """Event time this lane has reached, None before the first watermark and after the last."""
+        watermark = self._watermark
+        return watermark if MIN_WATERMARK < watermark < MAX_WATERMARK else None
+
+    def lag(self) -> int | None:
+        """Records known to wait in this lane's source, None when there is none or it is not known."""
+        if self._reader is None or self.phase is not Phase.RUNNING:
+            return None
+        return self.parts.inputs.lag(self._ends_seen())

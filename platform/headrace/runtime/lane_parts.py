@@ -1,0 +1,141 @@
+"""What a lane is made of, built from its task: graph, functions, inputs, buffers, state tables, chain."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.graph.job_graph import Edge, JobGraph, OperatorKind, Ship, Vertex
+from headrace.log.lane import LaneConnection, Split
+from headrace.protocol.topics import Topics, split_lane, transactional_id
+from headrace.protocol.worker_pipe import LaneTask
+from headrace.runtime.commit import SinkRecord
+from headrace.runtime.exchange import EdgeBuffer
+from headrace.runtime.exchange_input import ExchangeInput
+from headrace.runtime.functions import CodeBundle, as_callable, function_ids
+from headrace.runtime.inputs import Inputs
+from headrace.runtime.lane_log import LaneLogPartition
+from headrace.runtime.operators.chain import make_chain
+from headrace.runtime.operators.formats import make_decoder
+from headrace.runtime.output import OutputFile
+from headrace.runtime.ports import Chain, EdgeWriter
+from headrace.runtime.source_input import CollectionInput, KafkaInput, splits_of
+from headrace.runtime.state.tables import Tables
+
+COMMIT_INTERVAL_OPTION = "execution.commit-interval-ms"
+COMMIT_INTERVAL_MS = 100
+
+
+class _Sinks:
+    """Where the chain's sinks write: the lane's list of records for the next commit."""
+
+    def __init__(self, records: list[SinkRecord]) -> None:
+        self._append = records.append
+
+    def write(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes | None]] | None,
+        timestamp_ms: int | None,
+    ) -> None:
+        self._append(SinkRecord(topic, key, value, headers, timestamp_ms))
+
+
+class TaskParts:
+    """Implements LaneParts for a task that came over the pipe."""
+
+    def __init__(self, task: LaneTask, namespace: str, output: OutputFile, bundle: CodeBundle | None = None) -> None:
+        """Raises FunctionLoadError when the user's code cannot be loaded here."""
+        self.graph = JobGraph.model_validate_json(task.graph)
+        self.name = task.lane
+        self.owner_id = f"{task.attempt}:{os.getpid()}:{secrets.token_hex(4)}"
+        vertex_id, self.lane = split_lane(task.lane)
+        self.vertex: Vertex = self.graph.vertex(vertex_id)
+        self.interval_s = int(task.config.get(COMMIT_INTERVAL_OPTION, COMMIT_INTERVAL_MS)) / 1000
+        self._task = task
+        self._output = output
+        self._topics = Topics(namespace)
+        self._bundle = bundle or CodeBundle(task.code)
+        self._function_ids = function_ids(self.graph, vertex_id)
+        self.transactional_id = transactional_id(task.job, task.incarnation, vertex_id, self.lane)
+        self.hint_group = self._topics.hint_group(task.job, task.incarnation)
+        self.sink_records: list[SinkRecord] = []
+        self.tables = Tables()
+        self.exchange_topics = {e.id: self._exchange(e) for e in self.graph.outputs(vertex_id)}
+        self.buffers = [self._buffer(e) for e in self.graph.outputs(vertex_id)]
+        self.inputs: Inputs = self._inputs()
+        self.input_splits = self._input_splits()
+        self.output_splits: list[Split] = [
+            (self.exchange_topics[b.edge.id], target) for b in self.buffers for target in range(b.target_lanes)
+        ]
+
+    def log_of(self, connection: LaneConnection) -> LaneLogPartition:
+        topic = self._topics.lane_log(self._task.job, self._task.incarnation, self.vertex.id)
+        return LaneLogPartition(connection, topic, self.lane)
+
+    def new_chain(self) -> Chain:
+        functions = self._bundle.load(self._function_ids)
+        for buffer in self.buffers:
+            if buffer.edge.key is not None:
+                buffer.set_key_selector(as_callable(functions[buffer.edge.key], "get_key"))
+        writers: dict[int, list[EdgeWriter]] = {}
+        for buffer in self.buffers:
+            writers.setdefault(buffer.edge.operator, []).append(buffer)
+        chain = make_chain(
+            self.vertex,
+            functions,
+            lane=self.lane,
+            lanes=self.vertex.lanes,
+            tables=self.tables,
+            edge_writers=writers,
+            sink_writer=_Sinks(self.sink_records),
+            print_line=lambda text: self._output.line("stdout", text),
+            job_name=self._task.name,
+        )
+        if isinstance(self.inputs, KafkaInput | CollectionInput):
+            self.inputs.attach(chain)
+        return chain
+
+    # ---- inputs and outputs
+
+    def _exchange(self, edge: Edge) -> str:
+        return self._topics.exchange(self._task.job, self._task.incarnation, edge.id)
+
+    def _buffer(self, edge: Edge) -> EdgeBuffer:
+        return EdgeBuffer(edge, source_lane=self.lane, target_lanes=self.graph.vertex(edge.target).lanes)
+
+    @property
+    def source_group(self) -> str:
+        """Consumer group under which a Kafka source shows its positions to ordinary lag tools."""
+        return str(self.vertex.operators[0].params.get("group_id") or "")
+
+    def _source_splits(self) -> list[Split]:
+        partitions: Mapping[str, int] = self._task.source_partitions.get(self.vertex.operators[0].uid, {})
+        return splits_of(partitions, self.lane, self.vertex.lanes)
+
+    def _inputs(self) -> Inputs:
+        head = self.vertex.operators[0]
+        if head.kind is OperatorKind.KAFKA_SOURCE:
+            return KafkaInput(self._source_splits(), head.params, make_decoder(head.params["format"]))
+        if head.kind is OperatorKind.COLLECTION_SOURCE:
+            items: Any = self._bundle.load([head.functions["items"]])[head.functions["items"]]
+            return CollectionInput(items, self.lane)
+        edges = self.graph.inputs(self.vertex.id)
+        return ExchangeInput(self.lane, [(e, self._exchange(e), self._source_lanes(e)) for e in edges])
+
+    def _source_lanes(self, edge: Edge) -> list[int]:
+        """Lanes that write to this lane over ``edge``: all of the source vertex, one for forward."""
+        if edge.ship is Ship.FORWARD:
+            return [self.lane]
+        return list(range(self.graph.vertex(edge.source).lanes))
+
+    def _input_splits(self) -> dict[Split, str]:
+        """Every split this lane reads, with its edge id; "" for a Kafka source's own."""
+        head = self.vertex.operators[0]
+        if head.kind is OperatorKind.KAFKA_SOURCE:
+            return {split: "" for split in self._source_splits()}
+        return {(self._exchange(e), self.lane): e.id for e in self.graph.inputs(self.vertex.id)}
