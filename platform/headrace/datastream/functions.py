@@ -1,0 +1,247 @@
+"""User functions: the classes a program derives from, and the contexts they are given.
+
+Every function is opened once per lane and attempt, sees the lane's records one at a time, in one thread, and
+is closed at the end. A function object is copied to each lane: what it sets on ``self`` is its lane's own and is
+lost with the lane's process; what must survive belongs in state (``headrace.datastream.state``). A method may
+run again for the same record after a failure, with the state as it was before that record; so effects outside
+of state and outputs may happen more than once.
+
+An exception from any method fails the lane; it is restarted by the job's restart strategy.
+
+Contexts are implemented by the runtime. They are valid only during the call they are passed to.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
+
+from headrace.datastream.state import (
+    AggregatingState,
+    AggregatingStateDescriptor,
+    ListState,
+    ListStateDescriptor,
+    MapState,
+    MapStateDescriptor,
+    ReducingState,
+    ReducingStateDescriptor,
+    ValueState,
+    ValueStateDescriptor,
+)
+from headrace.datastream.timerservice import TimerService
+
+__all__ = [
+    "AggregateFunction",
+    "FilterFunction",
+    "FlatMapFunction",
+    "Function",
+    "KeySelector",
+    "KeyedProcessFunction",
+    "KeyedStateStore",
+    "MapFunction",
+    "ProcessFunction",
+    "ProcessWindowFunction",
+    "ReduceFunction",
+    "RuntimeContext",
+    "WindowFunction",
+]
+
+IN = TypeVar("IN")
+OUT = TypeVar("OUT")
+KEY = TypeVar("KEY")
+W = TypeVar("W")
+W2 = TypeVar("W2")
+
+
+class KeyedStateStore(ABC):
+    """Gives handles to keyed state. The same descriptor name gives the same state."""
+
+    @abstractmethod
+    def get_state(self, state_descriptor: ValueStateDescriptor) -> ValueState[Any]: ...
+
+    @abstractmethod
+    def get_list_state(self, state_descriptor: ListStateDescriptor) -> ListState[Any]: ...
+
+    @abstractmethod
+    def get_map_state(self, state_descriptor: MapStateDescriptor) -> MapState[Any, Any]: ...
+
+    @abstractmethod
+    def get_reducing_state(self, state_descriptor: ReducingStateDescriptor) -> ReducingState[Any]: ...
+
+    @abstractmethod
+    def get_aggregating_state(self, state_descriptor: AggregatingStateDescriptor) -> AggregatingState[Any, Any]: ...
+
+
+class RuntimeContext(KeyedStateStore):
+    """What a function learns in ``open`` about where it runs, and its keyed state.
+
+    State can be had in functions of keyed streams only; elsewhere ``get_state`` and its like raise RuntimeError.
+    """
+
+    @abstractmethod
+    def get_task_name(self) -> str:
+        """Name of the vertex this function runs in."""
+
+    @abstractmethod
+    def get_number_of_parallel_subtasks(self) -> int:
+        """How many lanes run this function."""
+
+    @abstractmethod
+    def get_index_of_this_subtask(self) -> int:
+        """The number of this lane, from 0."""
+
+    @abstractmethod
+    def get_attempt_number(self) -> int:
+        """How often this lane was started before; 0 at first."""
+
+    def get_task_name_with_subtasks(self) -> str:
+        """``name (2/4)`` for the second of four lanes."""
+        lane, lanes = self.get_index_of_this_subtask(), self.get_number_of_parallel_subtasks()
+        return f"{self.get_task_name()} ({lane + 1}/{lanes})"
+
+
+class Function(ABC):  # noqa: B024 - a base without abstract methods, as Flink has it
+    """Base of all user functions."""
+
+    def open(self, runtime_context: RuntimeContext) -> None:  # noqa: B027
+        """Called once before the first record of each attempt of the lane, with its state restored."""
+
+    def close(self) -> None:  # noqa: B027
+        """Called once after the last record of an attempt, also after a failure of user code.
+
+        Not called when the process dies.
+        """
+
+
+class MapFunction(Function):
+    """One value for each value."""
+
+    @abstractmethod
+    def map(self, value: Any) -> Any: ...
+
+
+class FlatMapFunction(Function):
+    """Any number of values for each value."""
+
+    @abstractmethod
+    def flat_map(self, value: Any) -> Iterable[Any] | None:
+        """The values, yielded or as an iterable; None for no value."""
+
+
+class FilterFunction(Function):
+    """Keeps the values for which it is true."""
+
+    @abstractmethod
+    def filter(self, value: Any) -> bool: ...
+
+
+class ReduceFunction(Function):
+    """Combines two values of a kind into one; associative."""
+
+    @abstractmethod
+    def reduce(self, value1: Any, value2: Any) -> Any: ...
+
+
+class KeySelector(Function):
+    """Gives the key of a value.
+
+    The key is one of the types of ``headrace.graph.keys``, always the same for the same value.
+    """
+
+    @abstractmethod
+    def get_key(self, value: Any) -> Any: ...
+
+
+class AggregateFunction(Function):
+    """An aggregation with an accumulator of its own.
+
+    An accumulator may be changed in place and returned.
+    """
+
+    @abstractmethod
+    def create_accumulator(self) -> Any:
+        """A fresh accumulator: the aggregate of no value."""
+
+    @abstractmethod
+    def add(self, value: Any, accumulator: Any) -> Any:
+        """The accumulator with one more value."""
+
+    @abstractmethod
+    def get_result(self, accumulator: Any) -> Any:
+        """The result so far; the accumulator stays usable."""
+
+    @abstractmethod
+    def merge(self, acc_a: Any, acc_b: Any) -> Any:
+        """One accumulator of two; called when partial aggregates of one key and window meet."""
+
+
+class ProcessFunction(Function):
+    """Any number of values for each value, with its event time at hand."""
+
+    class Context(ABC):
+        @abstractmethod
+        def timestamp(self) -> int | None:
+            """Event time of the value in ms, None when it has none."""
+
+    @abstractmethod
+    def process_element(self, value: Any, ctx: ProcessFunction.Context) -> Iterable[Any] | None:
+        """The values to emit, yielded or as an iterable; None for no value. They take the event time of ``value``."""
+
+
+class KeyedProcessFunction(Function):
+    """Any number of values for each value and each timer, with state and timers of the value's key."""
+
+    class Context(ABC):
+        @abstractmethod
+        def get_current_key(self) -> Any:
+            """The key in progress, in its normal form (see ``headrace.graph.keys``)."""
+
+        @abstractmethod
+        def timestamp(self) -> int | None:
+            """Event time in ms of the value, or of the timer in ``on_timer``; None when the value has none."""
+
+        @abstractmethod
+        def timer_service(self) -> TimerService: ...
+
+    class OnTimerContext(Context):
+        """Context of ``on_timer``."""
+
+    @abstractmethod
+    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterable[Any] | None:
+        """The values to emit, yielded or as an iterable; None for no value. They take the event time of ``value``."""
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterable[Any] | None:
+        """Called when the watermark has passed a timer of the key. Emits as ``process_element`` does.
+
+        Timers fire in the order of their times; those of one time in no promised order of keys. What is emitted
+        takes the timer's time. Timers left at the end of the input all fire then.
+        """
+        return None
+
+
+class WindowFunction(Function, Generic[IN, OUT, KEY, W]):
+    """Any number of values from all values of one key and window."""
+
+    @abstractmethod
+    def apply(self, key: KEY, window: W, inputs: Iterable[IN]) -> Iterable[OUT]:
+        """The values to emit. They take the last moment of the window as their event time."""
+
+
+class ProcessWindowFunction(Function, Generic[IN, OUT, KEY, W]):
+    """As WindowFunction, with a context.
+
+    After ``reduce`` or ``aggregate`` the elements are the one result of it.
+    """
+
+    class Context(ABC, Generic[W2]):
+        @abstractmethod
+        def window(self) -> W2: ...
+
+        @abstractmethod
+        def current_watermark(self) -> int:
+            """The watermark in ms that made the window fire, or that had passed it when a late value came."""
+
+    @abstractmethod
+    def process(self, key: KEY, context: ProcessWindowFunction.Context[W], elements: Iterable[IN]) -> Iterable[OUT]:
+        """The values to emit. They take the last moment of the window as their event time."""
