@@ -286,7 +286,7 @@ class _Appends:
             raise
 
     def close(self) -> None:
-        self._producer.flush(CLOSE_TIMEOUT_S)
+        """Stop at once: whoever awaits its append has it; what nobody awaits need not arrive."""
         self._closing.set()
         self._thread.join(CLOSE_TIMEOUT_S)
 
