@@ -42,10 +42,14 @@ class Message(BaseModel):
 
 
 class Accepted(Message):
-    """The home owner's decision, in log order: this content is the job's, for ever."""
+    """The home owner's decision, in log order: this content is the job's, for ever.
+
+    ``code`` is where the job's code was uploaded to, when it came inline.
+    """
 
     job_id: str
     content_sha256: str
+    code: UploadedCode | None = None
     at_ms: int
 
 
