@@ -166,17 +166,6 @@ class JobsClient:
         events.close()
         raise UsageError(answer.code or "cancel-refused", answer.reason or f"job {job_id} cannot be cancelled")
 
-    def history(self, job_id: str) -> Lifecycle:
-        """What the events kept in Kafka (seven days) say about a job."""
-        with self._connect() as connection:
-            partition = self._partition(connection, self._topics.job_events, job_id)
-            lifecycle = Lifecycle()
-            for value in read_to_end(connection, self._topics.job_events, partition):
-                event = parse_event(value)
-                if event is not None and event.job_id == job_id:
-                    lifecycle = lifecycle.after(event)
-            return lifecycle
-
     def _require_topics(self, connection: Connection) -> None:
         if connection.partitions(self._topics.jobs) is None:
             raise no_dispatcher(self._topics, connection.bootstrap)
@@ -227,19 +216,22 @@ class JobLogs:
         counts = {t: connection.partitions(t) for t in (self._topics.logs, self._topics.job_events)}
         if None in counts.values():
             raise no_dispatcher(self._topics, connection.bootstrap)
+        self._end: int | None = None
         self._places = {t: home_partition(job_id, count or 1) for t, count in counts.items()}
 
     def stored(self) -> Iterator[LogLines]:
-        """All that Kafka still keeps (one day, 64 MB a partition)."""
+        """All that Kafka keeps now (one day, 64 MB a partition)."""
         partition = self._places[self._topics.logs]
-        for value in read_to_end(self._connection, self._topics.logs, partition):
+        _, self._end = self._connection.offsets(self._topics.logs, partition)
+        for value in read_to(self._connection, self._topics.logs, partition, self._end):
             lines = parse_lines(value)
             if lines is not None and lines.job_id == self._job_id:
                 yield lines
 
     def follow(self) -> Iterator[LogLines | JobEvent | None]:
-        """From the oldest stored line on, for ever; None when nothing came for a while."""
-        self._connection.assign([(topic, p, None) for topic, p in self._places.items()])
+        """What comes after ``stored``, and every event of the job; None when nothing came for a while."""
+        starts = {self._topics.logs: self._end, self._topics.job_events: None}
+        self._connection.assign([(topic, p, starts[topic]) for topic, p in self._places.items()])
         while True:
             records = self._connection.poll(0.5)
             if not records:
@@ -293,18 +285,18 @@ def upload(connection: Connection, topics: Topics, code: bytes) -> UploadedCode:
     return uploaded
 
 
-def read_to_end(connection: Connection, topic: str, partition: int) -> Iterator[bytes]:
-    """Every record of a partition up to the end it has now."""
-    low, end = connection.offsets(topic, partition)
+def read_to(connection: Connection, topic: str, partition: int, end: int) -> Iterator[bytes]:
+    """Every record of a partition that still exists below offset ``end``."""
+    low, _ = connection.offsets(topic, partition)
     if low >= end:
         return
     connection.assign([(topic, partition, low)])
-    silent_since = clock.monotonic_s()
+    heard_s = clock.monotonic_s()
     while True:
         records = connection.poll(0.5)
         if records:
-            silent_since = clock.monotonic_s()
-        elif clock.monotonic_s() - silent_since > ANSWER_S:
+            heard_s = clock.monotonic_s()
+        elif clock.monotonic_s() - heard_s > ANSWER_S:
             raise UnavailableError("kafka-unreachable", f"Kafka at {connection.bootstrap} stopped answering")
         for record in records:
             if record.offset < end:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -21,8 +21,12 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
+from confluent_kafka.admin import ClusterMetadata
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from headrace.errors import UnavailableError, UsageError
+
+T = TypeVar("T")
 
 CONNECT_S = 4.0
 CALL_S = 10.0
@@ -66,7 +70,7 @@ class Connection:
         except KafkaException as error:
             raise UsageError(
                 "kafka-options",
-                f"Kafka client options are wrong: {error.args[0].str()}",
+                f"Kafka client options are wrong: {words(error)}",
                 hint="see HEADRACE_KAFKA in docs/cli.md",
             ) from None
         self._producer: Producer | None = None
@@ -113,16 +117,27 @@ class Connection:
         self._down = False
         return True
 
-    def _metadata(self, topic: str | None, *, timeout_s: float) -> Any:
-        try:
-            if topic is None:
-                return self._consumer.list_topics(timeout=timeout_s)
-            return self._consumer.list_topics(topic, timeout=timeout_s)
-        except KafkaException as error:
-            raise self._unreachable(error) from None
+    def _metadata(self, topic: str | None, *, timeout_s: float) -> ClusterMetadata:
+        if topic is None:
+            return self._call(lambda: self._consumer.list_topics(timeout=timeout_s))
+        return self._call(lambda: self._consumer.list_topics(topic, timeout=timeout_s))
 
-    def _unreachable(self, error: KafkaException) -> UnavailableError:
-        return unreachable(self.bootstrap, self._last_error or error.args[0].str())
+    def _call(self, ask: Callable[[], T]) -> T:
+        """``ask`` the broker, again while its answer is "not now" and CALL_S is not over.
+
+        Raises UnavailableError in the words of the connection's last error, else of the call's.
+        """
+        retrying = Retrying(
+            retry=retry_if_exception(_is_passing),
+            stop=stop_after_delay(CALL_S),
+            wait=wait_fixed(0.1),
+            reraise=True,
+        )
+        try:
+            answer: T = retrying(ask)
+        except KafkaException as error:
+            raise unreachable(self.bootstrap, self._last_error or words(error)) from None
+        return answer
 
     def partitions(self, topic: str) -> int | None:
         """Partition count of a topic, None when there is no such topic."""
@@ -135,11 +150,8 @@ class Connection:
 
     def offsets(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset and end offset of a partition, asked from the broker now."""
-        try:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=CALL_S)
-        except KafkaException as error:
-            raise self._unreachable(error) from None
-        return low, high
+        place = TopicPartition(topic, partition)
+        return self._call(lambda: self._consumer.get_watermark_offsets(place, timeout=CALL_S))
 
     def assign(self, places: Iterable[tuple[str, int, int | None]]) -> None:
         """Read from now on these (topic, partition, offset); offset None means from the beginning."""
@@ -149,10 +161,10 @@ class Connection:
 
     def poll(self, timeout_s: float, records_max: int = 500) -> list[Record]:
         """Records that arrived; empty after ``timeout_s``. Errors of the connection show in ``down``."""
-        records = []
-        for message in self._consumer.consume(records_max, timeout=timeout_s):
-            if message.error() is None:
-                records.append(_record(message))
+        messages = self._consumer.consume(1, timeout=timeout_s)  # more than one would wait for all of them
+        if messages:
+            messages += self._consumer.consume(records_max - 1, timeout=0)
+        records = [_record(message) for message in messages if message.error() is None]
         if records:
             self._down = False
         return records
@@ -164,26 +176,17 @@ class Connection:
         broker did not acknowledge within CALL_S; a record may still have arrived. Raises UsageError when it
         refused a record.
         """
-        if self._producer is None:
-            config = {
-                "enable.idempotence": True,
-                "partitioner": "murmur2_random",
-                "message.timeout.ms": int(CALL_S * 1000),
-                "message.max.bytes": 1_000_000,
-                "linger.ms": 0,
-            }
-            options = self._config(config)
-            self._producer = Producer(options, logger=_quiet)
+        producer = self._open_producer()
         done: list[tuple[KafkaError | None, Message]] = []
         for key, value in records:
-            self._producer.produce(
+            producer.produce(
                 topic,
                 value=value,
                 key=key,
                 partition=-1 if partition is None else partition,
                 on_delivery=lambda error, message: done.append((error, message)),
             )
-        left = self._producer.flush(CALL_S + 1)
+        left = producer.flush(CALL_S + 1)
         refused = next((error for error, _ in done if error is not None), None)
         if refused is not None and refused.code() not in (KafkaError._MSG_TIMED_OUT, KafkaError._TRANSPORT):
             raise UsageError("kafka-refused", f"Kafka refused a record for topic {topic}: {refused.str()}")
@@ -192,6 +195,22 @@ class Connection:
         offsets = [(m.partition(), m.offset()) for _, m in done]
         return [(p if p is not None else -1, o if o is not None else -1) for p, o in offsets]
 
+    def _open_producer(self) -> Producer:
+        if self._producer is not None:
+            return self._producer
+        config = {
+            "enable.idempotence": True,
+            "partitioner": "murmur2_random",
+            "message.timeout.ms": int(CALL_S * 1000),
+            "message.max.bytes": 1_000_000,
+            "linger.ms": 0,
+        }
+        producer = Producer(self._config(config), logger=_quiet)
+        # Without a broker known, the client would ask for its producer id again only after 500 ms.
+        self._call(lambda: producer.list_topics(timeout=CALL_S))
+        self._producer = producer
+        return producer
+
 
 def _record(message: Message) -> Record:
     return Record(
@@ -199,6 +218,19 @@ def _record(message: Message) -> Record:
         partition=message.partition() or 0,
         offset=message.offset() or 0,
         value=message.value() or b"",
+    )
+
+
+def words(error: KafkaException) -> str:
+    """What a Kafka error says, without the name of the call that met it."""
+    return str(error.args[0].str()).rpartition("Local: ")[2]
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether the broker answered something that ends by itself, as while a new topic gets its leader."""
+    return isinstance(error, KafkaException) and error.args[0].code() in (
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
     )
 
 

@@ -51,6 +51,8 @@ class Output:
         self.format = Format.TEXT
         #: What is known even if the command fails now (the job id, its status); part of a JSON error.
         self.facts: dict[str, JsonValue] = {}
+        #: What an interrupt leaves behind, for a person.
+        self.after_interrupt = ""
 
     def result(self, value: JsonValue, text: RenderableType | None = None) -> None:
         """Print the result: ``value`` with --json, else ``text``."""

@@ -1,0 +1,1 @@
+"""``streamctl dispatcher`` and ``streamctl taskmanager``: processes of a cluster, in the foreground."""

@@ -1,0 +1,40 @@
+"""``streamctl show``."""
+
+from __future__ import annotations
+
+import typer
+
+from streamctl.options import (
+    BootstrapOption,
+    JobArgument,
+    JsonOption,
+    NamespaceOption,
+    RestOption,
+    cluster_of,
+    output_of,
+)
+
+
+def show(
+    context: typer.Context,
+    job: JobArgument,
+    json: JsonOption = False,
+    bootstrap: BootstrapOption = None,
+    rest: RestOption = None,
+    namespace: NamespaceOption = None,
+) -> None:
+    """Show one job: vertices, lanes, and why any of them waits."""
+    from headrace import clock
+    from streamctl import rest as rest_client
+    from streamctl.job_tables import job_page
+
+    cluster = cluster_of(bootstrap, rest, namespace)
+    detail = rest_client.job(cluster, rest_client.find_job(cluster, job))
+    output_of(context).result(
+        {
+            "job": detail.record.model_dump(mode="json"),
+            "graph": detail.graph.model_dump(mode="json") if detail.graph else None,
+            "metrics": {name: each.model_dump(mode="json") for name, each in detail.metrics.items()},
+        },
+        job_page(detail.record, detail.graph, detail.metrics, clock.now_ms()),
+    )

@@ -1,0 +1,1 @@
+"""The cluster that ``streamctl up`` started on this machine, as its state file tells."""

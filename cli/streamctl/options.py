@@ -1,0 +1,72 @@
+"""Options that several commands share, and what they mean together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streamctl.output import Format, Output
+
+if TYPE_CHECKING:
+    from streamctl.cluster import Cluster
+    from streamctl.kafka import Connection
+
+_PANEL = "Cluster"
+
+
+def output_of(context: typer.Context) -> Output:
+    """The Output of this run of the command line."""
+    output = context.find_root().obj
+    assert isinstance(output, Output)
+    return output
+
+
+def _set_format(context: typer.Context, value: bool) -> bool:
+    if value:
+        output_of(context).format = Format.JSON
+    return value
+
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON objects, one a line.", callback=_set_format, is_eager=True)
+]
+BootstrapOption = Annotated[
+    str | None,
+    typer.Option(help="Kafka as HOST:PORT; else HEADRACE_BOOTSTRAP, else the local one.", rich_help_panel=_PANEL),
+]
+RestOption = Annotated[
+    str | None,
+    typer.Option(help="A Dispatcher's REST as http://HOST:PORT; else HEADRACE_REST.", rich_help_panel=_PANEL),
+]
+NamespaceOption = Annotated[
+    str | None,
+    typer.Option(help="Prefix of the cluster's topics; else HEADRACE_NAMESPACE.", rich_help_panel=_PANEL),
+]
+RedisOption = Annotated[
+    str | None,
+    typer.Option(help="Redis as redis://HOST:PORT; else HEADRACE_REDIS.", rich_help_panel=_PANEL),
+]
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Job id, its first digits, or its name.")]
+
+
+def cluster_of(bootstrap: str | None, rest: str | None, namespace: str | None) -> Cluster:
+    """The cluster that these options, the environment or ``streamctl up`` name."""
+    from streamctl.cluster import find_cluster, load_settings
+    from streamctl.local import running_cluster
+
+    settings = load_settings()
+    return find_cluster(
+        bootstrap=bootstrap,
+        rest=rest,
+        namespace=namespace,
+        settings=settings,
+        embedded=lambda: running_cluster(settings),
+    )
+
+
+def connect_to(cluster: Cluster) -> Connection:
+    """A fresh Kafka connection."""
+    from streamctl.kafka import Connection
+
+    return Connection(cluster.bootstrap, cluster.kafka)

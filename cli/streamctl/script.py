@@ -1,0 +1,92 @@
+"""Running a user's script as ``__main__`` in this process, and its own errors as the user should see them."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from headrace.errors import HeadraceError, UsageError
+from streamctl.output import ScriptFailedError
+
+
+def run_script(path: Path, arguments: list[str]) -> None:
+    """Run ``path`` as Python would: ``__main__``, its folder first on sys.path, sys.argv set.
+
+    Raises ScriptFailedError ("script-failed", "script-syntax", "script-exited") with the traceback from the
+    user's first frame on. An error of ours passes through with the place in the script as a note. A script that
+    ends itself with status 0 returns normally.
+    """
+    if not path.is_file():
+        raise UsageError("script-missing", f"no such file: {path}")
+    with _as_main(path, arguments):
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except HeadraceError as error:
+            place = place_in(path, error.__traceback__)
+            if place:
+                error.add_note(place)
+            raise
+        except SystemExit as error:
+            if error.code not in (None, 0):
+                raise exited(path, error) from None
+        except SyntaxError as error:
+            if error.filename != str(path):
+                raise failed(path, error) from None
+            raise ScriptFailedError(
+                "script-syntax",
+                f"{path.name} line {error.lineno}: {error.msg}",
+                user_traceback="".join(traceback.format_exception_only(error)),
+            ) from None
+        except Exception as error:  # noqa: BLE001 - whatever the user's own code raises
+            raise failed(path, error) from None
+
+
+@contextmanager
+def _as_main(path: Path, arguments: list[str]) -> Iterator[None]:
+    argv, search = sys.argv, list(sys.path)
+    sys.argv = [str(path), *arguments]
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        yield
+    finally:
+        sys.argv, sys.path[:] = argv, search
+
+
+def failed(path: Path, error: Exception) -> ScriptFailedError:
+    """The user's exception with the traceback that Python would have shown them."""
+    error.__traceback__ = user_frames(error.__traceback__)
+    return ScriptFailedError(
+        "script-failed",
+        f"{path.name} raised {type(error).__name__}",
+        user_traceback="".join(traceback.format_exception(error)),
+    )
+
+
+def exited(path: Path, error: SystemExit) -> ScriptFailedError:
+    """``sys.exit`` with a status or a text other than success."""
+    said = f"{error.code}\n" if isinstance(error.code, str) else ""
+    status = "1" if said else error.code
+    return ScriptFailedError("script-exited", f"{path.name} ended itself with status {status}", user_traceback=said)
+
+
+def user_frames(frames: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first frame that is neither runpy's nor ours."""
+    while frames is not None and _is_ours(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    return frames
+
+
+def place_in(path: Path, frames: TracebackType | None) -> str:
+    """The last line of the script itself that was running, as "job.py:12: env.execute()"."""
+    lines = [f for f in traceback.extract_tb(frames) if f.filename == str(path)]
+    return f"{path.name}:{lines[-1].lineno}: {lines[-1].line}" if lines else ""
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith("<frozen runpy>") or os.path.dirname(filename) == os.path.dirname(__file__)
