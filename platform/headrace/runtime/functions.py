@@ -28,6 +28,10 @@ class CodeBundle:
         if path:
             self._pickles = msgspec.msgpack.decode(Path(path).read_bytes(), type=dict[str, bytes])
 
+    def add(self, pickles: dict[str, bytes]) -> None:
+        """More functions, for a job that runs in this process."""
+        self._pickles.update(pickles)
+
     def load(self, function_ids: Iterable[str]) -> dict[str, Any]:
         """Fresh objects for these ids. Raises FunctionLoadError naming the id and the reason."""
         loaded: dict[str, Any] = {}

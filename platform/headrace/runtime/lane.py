@@ -64,6 +64,16 @@ class LaneHost(Protocol):
         """Somebody else initialised this lane's id. ``Lane.resume`` or ``Lane.stop`` is to follow."""
 
 
+class Commits(Protocol):
+    """Runs one transaction at a time; ``commit.done`` is set when its outcome is known."""
+
+    call_began_s: float | None
+
+    def submit(self, producer: LaneProducer, commit: Commit) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class LaneParts(Protocol):
     """The makings of a lane: built once per attempt from its task."""
 
@@ -96,7 +106,10 @@ class Lane:
         host: LaneHost,
         *,
         clock: Callable[[], float],
+        helper: Commits | None = None,
+        back_off_s: Callable[[], float] = lambda: random.uniform(0.1, 0.5),
     ) -> None:
+        """``helper`` runs the commits (default: a thread); ``back_off_s`` is the wait before a rebuild when fenced."""
         self.parts = parts
         self.phase = Phase.STARTING
         self.committed: LaneLogRecord = empty_record()
@@ -112,7 +125,8 @@ class Lane:
         self._wake = threading.Event()
         self._log = parts.log_of(connection)
         self._ownership = LaneOwnership(connection, transactional_id, self._log, clock=clock, pause=self._pause)
-        self.helper = CommitHelper(parts.name, clock)
+        self.helper: Commits = helper or CommitHelper(parts.name, clock)
+        self._back_off_s = back_off_s
         self._snapshots = SnapshotSchedule(parts.tables)
         self._pace = CommitPace(parts.interval_s, clock())
         self._producer: LaneProducer | None = None
@@ -441,7 +455,7 @@ class Lane:
         while not (self._stop.is_set() or self._resume.is_set()):
             self._wake.wait()
             self._wake.clear()
-        return not self._stop.is_set() and not self._pause(random.uniform(0.1, 0.5))
+        return not self._stop.is_set() and not self._pause(self._back_off_s())
 
     def _rebuild(self, commit: Commit | None) -> bool:
         """A new producer; the log says whether ``commit`` stands. False when working state was rewound."""
