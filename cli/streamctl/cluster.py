@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from pydantic import ValidationError
 
@@ -23,13 +24,15 @@ class Cluster:
     kafka: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Embedded:
+class Running(Protocol):
     """Addresses of the cluster that ``streamctl up`` started."""
 
-    bootstrap: str
-    rest: str
-    namespace: str
+    @property
+    def bootstrap(self) -> str: ...
+    @property
+    def rest(self) -> str: ...
+    @property
+    def namespace(self) -> str: ...
 
 
 def find_cluster(
@@ -38,7 +41,7 @@ def find_cluster(
     rest: str | None,
     namespace: str | None,
     settings: Settings,
-    embedded: Callable[[], Embedded | None],
+    embedded: Callable[[], Running | None],
 ) -> Cluster:
     """The cluster to talk to.
 

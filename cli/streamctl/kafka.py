@@ -21,7 +21,6 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import ClusterMetadata
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from headrace.errors import UnavailableError, UsageError
@@ -117,7 +116,7 @@ class Connection:
         self._down = False
         return True
 
-    def _metadata(self, topic: str | None, *, timeout_s: float) -> ClusterMetadata:
+    def _metadata(self, topic: str | None, *, timeout_s: float) -> Any:
         if topic is None:
             return self._call(lambda: self._consumer.list_topics(timeout=timeout_s))
         return self._call(lambda: self._consumer.list_topics(topic, timeout=timeout_s))

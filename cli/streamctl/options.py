@@ -52,8 +52,8 @@ JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Job id, its fir
 
 def cluster_of(bootstrap: str | None, rest: str | None, namespace: str | None) -> Cluster:
     """The cluster that these options, the environment or ``streamctl up`` name."""
+    from headrace.embedded.cluster import find_running
     from streamctl.cluster import find_cluster, load_settings
-    from streamctl.local import running_cluster
 
     settings = load_settings()
     return find_cluster(
@@ -61,7 +61,7 @@ def cluster_of(bootstrap: str | None, rest: str | None, namespace: str | None) -
         rest=rest,
         namespace=namespace,
         settings=settings,
-        embedded=lambda: running_cluster(settings),
+        embedded=lambda: find_running(settings),
     )
 
 

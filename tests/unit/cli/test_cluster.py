@@ -2,14 +2,15 @@
 
 import pytest
 
+from headrace.embedded.cluster import Addresses
 from headrace.errors import HeadraceError, UnavailableError, UsageError
 from headrace.settings import Settings
-from streamctl.cluster import Cluster, Embedded, find_cluster, load_settings, rest_url
+from streamctl.cluster import Cluster, find_cluster, load_settings, rest_url
 
-LOCAL = Embedded(bootstrap="127.0.0.1:19000", rest="http://127.0.0.1:19001", namespace="headrace")
+LOCAL = Addresses("127.0.0.1:19000", "redis://127.0.0.1:19002/0", "http://127.0.0.1:19001", "headrace")
 
 
-def found(embedded: Embedded | None = LOCAL, settings: Settings | None = None, **options: str) -> Cluster:
+def found(embedded: Addresses | None = LOCAL, settings: Settings | None = None, **options: str) -> Cluster:
     names = {"bootstrap": None, "rest": None, "namespace": None} | options
     return find_cluster(settings=settings or Settings(), embedded=lambda: embedded, **names)
 
