@@ -370,6 +370,8 @@ class KafkaLaneConnection:
         return self._ask(ask, timeout_s)
 
     def offsets_for_time(self, splits: Sequence[Split], timestamp_ms: int, timeout_s: float) -> dict[Split, int]:
+        if not splits:
+            return {}
         wanted = [TopicPartition(topic, partition, timestamp_ms) for topic, partition in splits]
 
         def ask(consumer: Consumer, step_s: float) -> dict[Split, int]:

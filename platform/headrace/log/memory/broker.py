@@ -19,7 +19,8 @@ from headrace.log.memory.time import RealTime, Time
 from headrace.protocol.topics import partition_of
 
 MESSAGE_BYTES_MAX = 1_000_000
-METADATA_BYTES_MAX = 4096
+#: Kafka's limit as it acts (offset.metadata.max.bytes, 4096 by default), in characters.
+METADATA_CHARS_MAX = 4095
 #: Kafka refuses record times further ahead than this (message.timestamp.after.max.ms).
 AHEAD_MS_MAX = 3_600_000
 
@@ -251,8 +252,8 @@ class MemoryBroker:
             for split, (_, text) in hints.items():
                 if split[0] not in self._topics:
                     raise BrokerError("UNKNOWN_TOPIC_OR_PART", f"no topic {split[0]!r}")
-                if len(text.encode()) > METADATA_BYTES_MAX:
-                    raise BrokerError("OFFSET_METADATA_TOO_LARGE", f"{len(text.encode())} bytes of metadata")
+                if len(text) > METADATA_CHARS_MAX:
+                    raise BrokerError("OFFSET_METADATA_TOO_LARGE", f"{len(text)} characters of metadata")
             self._hints.setdefault(group, {}).update(hints)
 
     def hints(self, group: str, splits: Iterable[Split]) -> dict[Split, tuple[int, str]]:
