@@ -15,7 +15,7 @@ from pathlib import Path
 
 from headrace.embedded.disk import require_free_space
 from headrace.embedded.java import Java
-from headrace.embedded.processes import child_environment, log_tail
+from headrace.embedded.processes import MARK, child_environment, log_end
 from headrace.errors import HeadraceError
 
 HEAP_MB = 512
@@ -99,6 +99,7 @@ class KafkaServer:
     jars: tuple[Path, ...]
     aot_cache: Path | None = None
     heap_mb: int = HEAP_MB
+    mark: str = ""
 
     @property
     def bootstrap(self) -> str:
@@ -151,7 +152,7 @@ class KafkaServer:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     stdin=subprocess.DEVNULL,
-                    env=child_environment(),
+                    env=child_environment({MARK: self.mark}),
                     timeout=FORMAT_TIMEOUT_S,
                     check=False,
                 )
@@ -160,7 +161,7 @@ class KafkaServer:
         if done is None or done.returncode != 0:
             raise HeadraceError(
                 "kafka-format",
-                f"Kafka could not prepare {self.directory}: {log_tail(self.output_file, lines=3)}",
+                f"Kafka could not prepare {self.directory}: {log_end(self.output_file, lines=3)}",
                 hint=f"see {self.output_file}",
             )
 

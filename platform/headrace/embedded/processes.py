@@ -8,7 +8,9 @@ write their pid down.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +49,13 @@ def child_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
 def start_detached(
     command: list[str], *, output: Path, directory: Path, mark: str, extra: dict[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own; its output goes to a new file, its parent may die."""
-    with output.open("wb") as file:
+    """Start a process in a session of its own, so that its parent may die.
+
+    Its output is appended to a new file; the one before it is kept as ``.1``.
+    """
+    if output.exists():
+        os.replace(output, output.with_name(f"{output.name}.1"))
+    with output.open("ab") as file:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -106,28 +113,64 @@ def stop(process: ProcessId, *, wait_s: float) -> bool:
 
 
 def find_marked(mark: str, word: str) -> ProcessId | None:
-    """A running process of this user with this mark and ``word`` as a part of its command line.
+    """The oldest running process of this user with this mark and ``word`` as a part of its command line.
 
-    The word is needed because a server's own children inherit its environment.
+    The word is needed because a server's own children inherit its environment; the oldest, because a server
+    that forks (Redis, to rewrite its file) looks twice the same.
     """
+    found = [
+        ProcessId(process.pid, process.create_time())
+        for process in _marked(lambda text: text == mark)
+        if any(word in part for part in process.cmdline())
+    ]
+    return min(found, key=lambda process: process.started_s, default=None)
+
+
+def find_all_marked(directory: Path) -> list[ProcessId]:
+    """Every running process of a cluster, children of its servers included."""
+    return [
+        ProcessId(each.pid, each.create_time()) for each in _marked(lambda text: text.startswith(f"{directory}|"))
+    ]
+
+
+def _marked(fits: Callable[[str], bool]) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) != mark or process.status() == psutil.STATUS_ZOMBIE:
-                continue
-            if any(word in part for part in process.cmdline()):
-                return ProcessId(process.pid, process.create_time())
+            if fits(process.environ().get(MARK, "")) and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return None
 
 
-def log_tail(path: Path, *, lines: int = 20, bytes_max: int = 16_384) -> str:
-    """The last lines of a log, joined by " / "; empty when there is no such file."""
+def log_end(path: Path, start: int = 0, *, lines: int = 5, bytes_max: int = 16_384) -> str:
+    """The last lines of a log behind byte ``start``, joined by " / "; empty when there are none.
+
+    A file that is shorter than ``start`` was begun anew and is read from its beginning.
+    """
     try:
         with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - bytes_max))
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(start if start <= size else 0, size - bytes_max))
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
     return " / ".join([line.strip() for line in text.splitlines() if line.strip()][-lines:])
+
+
+def file_size(path: Path) -> int:
+    """Bytes of a file, 0 when there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def truncate_output(path: Path, bytes_max: int) -> None:
+    """Keep a process's output bounded: beyond ``bytes_max`` it is copied to ``.1`` and emptied in place.
+
+    Works because the output is opened for appending; lines printed during the copy may be lost.
+    """
+    if file_size(path) <= bytes_max:
+        return
+    shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+    os.truncate(path, 0)

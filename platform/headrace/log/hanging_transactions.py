@@ -12,8 +12,6 @@ Plain-text listeners only.
 
 from __future__ import annotations
 
-import socket
-import struct
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +24,8 @@ from confluent_kafka.admin import AdminClient
 
 from headrace.clock import monotonic_s
 from headrace.log import transaction_wire as wire
+from headrace.log.kafka_options import client_options
+from headrace.log.kafka_wire import Reader, ask
 from headrace.log.transaction_wire import (
     UNFINISHED,
     PartitionProducer,
@@ -39,7 +39,6 @@ ClusterMetadata = Any
 
 STATE_TOPIC = "__transaction_state"
 REQUEST_TIMEOUT_S = 10.0
-RESPONSE_BYTES_MAX = 100_000_000
 #: A coordinator that is still loading is asked again this often, until the caller's deadline.
 RETRY_INTERVAL_S = 0.1
 #: COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR
@@ -123,7 +122,7 @@ def decide(
 
 
 def _repair(bootstrap: str, deadline: float, write: bool) -> list[HangingTransaction]:
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    admin = AdminClient(client_options(bootstrap))
     cluster = admin.list_topics(timeout=_left(deadline))
     suspects = _open_producers(cluster, deadline)
     if not suspects:
@@ -180,13 +179,12 @@ def _read_history(bootstrap: str, cluster: ClusterMetadata, deadline: float) -> 
         return history
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap,
+            **client_options(bootstrap),
             "group.id": "headrace-repair",  # required by the client, never used
             "isolation.level": "read_uncommitted",
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
-            "log_level": 0,
         }
     )
     try:
@@ -259,26 +257,10 @@ def _write_marker(
     return replace(hanging, written=True)
 
 
-def _ask(cluster: ClusterMetadata, broker: int, api: tuple[int, int], body: bytes, deadline: float) -> bytes:
-    """One request to one broker; the response without its length."""
+def _ask(cluster: ClusterMetadata, broker: int, api: tuple[int, int], body: bytes, deadline: float) -> Reader:
+    """One request to one broker of the cluster."""
     address = cluster.brokers[broker]
-    timeout_s = min(REQUEST_TIMEOUT_S, _left(deadline))
-    with socket.create_connection((address.host, address.port), timeout_s) as connection:
-        connection.sendall(wire.request(api, body))
-        (length,) = struct.unpack(">i", _receive(connection, 4))
-        if not 0 <= length <= RESPONSE_BYTES_MAX:
-            raise wire.WireError(f"a response of {length} bytes")
-        return _receive(connection, length)
-
-
-def _receive(connection: socket.socket, length: int) -> bytes:
-    data = bytearray()
-    while len(data) < length:
-        part = connection.recv(min(65_536, length - len(data)))
-        if not part:
-            raise ConnectionError("closed by the broker")
-        data += part
-    return bytes(data)
+    return ask(address.host, address.port, api, body, min(REQUEST_TIMEOUT_S, _left(deadline)))
 
 
 def _left(deadline: float) -> float:

@@ -10,17 +10,16 @@ Also the value of ``__transaction_state``: what a coordinator decided, in order.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeVar
+
+from headrace.log.kafka_wire import Reader, string, varint
 
 DESCRIBE_PRODUCERS = (61, 0)
 DESCRIBE_TRANSACTIONS = (65, 0)
 WRITE_TXN_MARKERS = (27, 1)
 
-_CLIENT_ID = b"headrace"
-T = TypeVar("T")
 Split = tuple[str, int]
 
 
@@ -85,35 +84,23 @@ class TransactionRecord:
     updated_ms: int
 
 
-class WireError(Exception):
-    """Bytes that are not what the protocol says; never retried."""
-
-
-def request(api: tuple[int, int], body: bytes) -> bytes:
-    """A whole request with its length: header v2 (flexible) and body."""
-    key, version = api
-    head = struct.pack(">hhih", key, version, 1, len(_CLIENT_ID)) + _CLIENT_ID + b"\0"
-    return struct.pack(">i", len(head) + len(body)) + head + body
-
-
 def describe_producers(partitions: Mapping[str, Sequence[int]]) -> bytes:
     return _topics(partitions) + b"\0"
 
 
 def describe_transactions(transactional_ids: Sequence[str]) -> bytes:
-    return _varint(len(transactional_ids) + 1) + b"".join(map(_string, transactional_ids)) + b"\0"
+    return varint(len(transactional_ids) + 1) + b"".join(map(string, transactional_ids)) + b"\0"
 
 
 def write_marker(producer_id: int, epoch: int, *, commit: bool, split: Split, coordinator_epoch: int) -> bytes:
     """One marker for one partition."""
     topic, partition = split
     marker = struct.pack(">qh?", producer_id, epoch, commit) + _topics({topic: [partition]})
-    return _varint(2) + marker + struct.pack(">i", coordinator_epoch) + b"\0\0"
+    return varint(2) + marker + struct.pack(">i", coordinator_epoch) + b"\0\0"
 
 
-def decode_producers(response: bytes) -> list[PartitionProducer]:
+def decode_producers(read: Reader) -> list[PartitionProducer]:
     """All producers of all partitions that answered; a partition with an error has none."""
-    read = _response(response)
     read.number("i")  # throttle time
     found: list[PartitionProducer] = []
 
@@ -138,8 +125,7 @@ def decode_producers(response: bytes) -> list[PartitionProducer]:
     return found
 
 
-def decode_transactions(response: bytes) -> list[TransactionDescription]:
-    read = _response(response)
+def decode_transactions(read: Reader) -> list[TransactionDescription]:
     read.number("i")  # throttle time
 
     def one() -> TransactionDescription:
@@ -162,9 +148,8 @@ def decode_transactions(response: bytes) -> list[TransactionDescription]:
     return read.array(one)
 
 
-def decode_marker_errors(response: bytes) -> dict[Split, int]:
+def decode_marker_errors(read: Reader) -> dict[Split, int]:
     """Error code of each partition a marker was sent to; 0 is success."""
-    read = _response(response)
     errors: dict[Split, int] = {}
 
     def marker() -> None:
@@ -190,9 +175,9 @@ def decode_transaction_record(key: bytes, value: bytes | None, timestamp_ms: int
     """A record of ``__transaction_state``; None for a tombstone or a key of another kind."""
     if value is None or key[:2] != b"\0\0":
         return None
-    name = _Reader(key, 2)
+    name = Reader(key, 2)
     transactional_id = name.bytes(name.number("h")).decode()
-    read = _Reader(value)
+    read = Reader(value)
     version, producer_id, epoch = read.number("h"), read.number("q"), read.number("h")
     read.number("i")  # time-out
     status = TransactionStatus(read.number("b"))
@@ -208,74 +193,8 @@ def decode_transaction_record(key: bytes, value: bytes | None, timestamp_ms: int
     return TransactionRecord(transactional_id, producer_id, epoch, status, frozenset(splits), timestamp_ms)
 
 
-class _Reader:
-    """A position in bytes."""
-
-    def __init__(self, data: bytes, position: int = 0) -> None:
-        self._data = data
-        self._position = position
-
-    def bytes(self, length: int) -> bytes:
-        end = self._position + length
-        if length < 0 or end > len(self._data):
-            raise WireError(f"{length} bytes at {self._position} of {len(self._data)}")
-        taken = self._data[self._position : end]
-        self._position = end
-        return taken
-
-    def number(self, code: str) -> int:
-        """One big-endian number: b, h, i or q as in ``struct``."""
-        (value,) = struct.unpack(">" + code, self.bytes(struct.calcsize(code)))
-        return int(value)
-
-    def varint(self) -> int:
-        value = shift = 0
-        while True:
-            (byte,) = self.bytes(1)
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value
-            shift += 7
-
-    def nullable_string(self) -> str | None:
-        length = self.varint() - 1
-        return None if length < 0 else self.bytes(length).decode()
-
-    def string(self) -> str:
-        return self.nullable_string() or ""
-
-    def array(self, element: Callable[[], T]) -> list[T]:
-        return [element() for _ in range(self.varint() - 1)]
-
-    def tags(self) -> None:
-        for _ in range(self.varint()):
-            self.varint()
-            self.bytes(self.varint())
-
-
-def _response(data: bytes) -> _Reader:
-    """Behind the correlation id and the header's tags."""
-    read = _Reader(data, 4)
-    read.tags()
-    return read
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def _string(text: str) -> bytes:
-    data = text.encode()
-    return _varint(len(data) + 1) + data
-
-
 def _topics(partitions: Mapping[str, Sequence[int]]) -> bytes:
-    out = [_varint(len(partitions) + 1)]
+    out = [varint(len(partitions) + 1)]
     for topic, indexes in partitions.items():
-        out += [_string(topic), _varint(len(indexes) + 1), struct.pack(f">{len(indexes)}i", *indexes), b"\0"]
+        out += [string(topic), varint(len(indexes) + 1), struct.pack(f">{len(indexes)}i", *indexes), b"\0"]
     return b"".join(out)

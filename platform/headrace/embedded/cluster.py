@@ -1,0 +1,405 @@
+"""An embedded cluster as its users see it: start it, ask where it is, stop it.
+
+    with EmbeddedCluster(directory, slots=2) as cluster:
+        cluster.addresses.bootstrap
+
+``start`` returns when every server answers. The servers belong to a supervisor process, not to the caller: they
+run on when the caller ends, and a second caller with the same directory finds them running.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from filelock import FileLock, Timeout
+
+from headrace.clock import monotonic_s
+from headrace.embedded import aot
+from headrace.embedded.cluster_files import (
+    ClusterSpec,
+    ClusterState,
+    Ports,
+    ServiceState,
+    ServiceStatus,
+    read_spec,
+    read_state,
+    write_spec,
+    write_state,
+)
+from headrace.embedded.jars import JarLock, fetch_jars
+from headrace.embedded.java import Java, find_java
+from headrace.embedded.ports import choose_port, is_free, require_free
+from headrace.embedded.processes import (
+    find_all_marked,
+    log_end,
+    start_detached,
+    stop,
+)
+from headrace.embedded.redis_server import find_redis_server
+from headrace.embedded.services import DISPATCHER, KAFKA, REDIS, STOP_ORDER, services_of
+from headrace.errors import HeadraceError, StillWaitingError, UnavailableError, UsageError
+from headrace.settings import Settings
+
+START_TIMEOUT_S = 180.0
+LOCK_TIMEOUT_S = 60.0
+POLL_INTERVAL_S = 0.05
+SLOTS_DEFAULT = 4
+SLOTS_MAX = 256
+#: A service that ended this often without ever becoming healthy makes ``start`` give up.
+FAILURES_MAX = 3
+#: Seconds between SIGTERM and SIGKILL.
+STOP_WAIT_S = {KAFKA: 30.0}
+STOP_WAIT_DEFAULT_S = 15.0
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+#: Called with what is being done, in a few plain words.
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where a cluster listens. ``rest`` is a URL even when no Dispatcher runs there."""
+
+    bootstrap: str
+    redis: str
+    rest: str
+    namespace: str
+
+
+class EmbeddedCluster:
+    """Real Kafka and Redis, with or without Dispatcher and TaskManager, in one directory.
+
+    Options that are None keep what the directory's cluster had before, else get a default: 4 slots and free
+    ports. A port of 0 means: another free one. ``platform`` False: Kafka and Redis only.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        name: str = "default",
+        slots: int | None = None,
+        platform: bool = True,
+        kafka_port: int | None = None,
+        redis_port: int | None = None,
+        rest_port: int | None = None,
+        settings: Settings | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        if slots is not None and not 1 <= slots <= SLOTS_MAX:
+            raise UsageError("slots", f"{slots} slots are not between 1 and {SLOTS_MAX}")
+        self.directory = directory.resolve()
+        self._name = name
+        self._slots = slots
+        self._platform = platform
+        self._ports = {"kafka": kafka_port, "redis": redis_port, "rest": rest_port}
+        self._settings = settings or Settings()
+        self._say = progress or (lambda text: None)
+
+    # ---- start
+
+    def start(self, timeout_s: float = START_TIMEOUT_S) -> Addresses:
+        """Make every server run and answer. Called again, or twice at once, it finds them running.
+
+        Raises HeadraceError with the reason when a server cannot run; what this call started is then stopped
+        again. Raises StillWaitingError after ``timeout_s``; the servers go on starting.
+        """
+        deadline = monotonic_s() + timeout_s
+        started = self._ensure_supervisor()
+        try:
+            self._await_healthy(deadline)
+        except StillWaitingError:
+            raise
+        except HeadraceError:
+            if started:
+                self.stop()
+            raise
+        return self.addresses
+
+    def _ensure_supervisor(self) -> bool:
+        """Start a supervisor unless one is at work; whether this call did."""
+        if self._supervised():
+            return False
+        self.directory.mkdir(parents=True, exist_ok=True)
+        java, jars = self._java_and_jars()
+        redis = find_redis_server()
+        with self._lock():
+            if self._supervised():
+                return False
+            write_spec(self._new_spec(java, jars, redis))
+            child = start_detached(
+                [sys.executable, "-P", "-m", "headrace.embedded.supervisor", str(self.directory)],
+                output=self.directory / "supervisor.out",
+                directory=self.directory,
+                mark=f"{self.directory}|supervisor",
+            )
+            while not self._supervised():
+                if child.poll() is not None:
+                    raise self._supervisor_ended()
+                time.sleep(POLL_INTERVAL_S)
+        return True
+
+    def _supervised(self) -> bool:
+        """Whether a supervisor is at work, with the options asked for."""
+        if not read_state(self.directory).supervisor.alive:
+            return False
+        self._require_same_options()
+        return True
+
+    def _require_same_options(self) -> None:
+        spec = self.spec
+        asked = {
+            "slots": (self._slots, spec.slots),
+            "kafka-port": (self._ports["kafka"] or None, spec.ports.kafka),
+            "redis-port": (self._ports["redis"] or None, spec.ports.redis),
+            "rest-port": (self._ports["rest"] or None, spec.ports.rest),
+        }
+        for option, (wanted, has) in asked.items():
+            if wanted is not None and wanted != has:
+                raise UsageError(
+                    "cluster-options",
+                    f"cluster {spec.name} is up with --{option} {has}, not {wanted}",
+                    hint="run `streamctl down` first",
+                )
+
+    def _java_and_jars(self) -> tuple[Java, tuple[Path, ...]]:
+        self._say("looking for Java")
+        java = find_java()
+        lock = JarLock.shipped()
+
+        def fetched(jars: int, jars_all: int, size: int, size_all: int) -> None:
+            self._say(f"fetching Kafka: {jars} of {jars_all} jars, {size // 10**6} of {size_all // 10**6} MB")
+
+        directory = self._settings.cache_dir.absolute() / "jars" / lock.key
+        return java, tuple(fetch_jars(lock, directory, maven_repo=self._settings.maven_repo, progress=fetched))
+
+    def _new_spec(self, java: Java, jars: tuple[Path, ...], redis: Path) -> ClusterSpec:
+        """The cluster as it was, with the options asked for now. Raises HeadraceError ``port-taken``."""
+        before = read_spec(self.directory)
+        running = self._running_services(before)
+        if running:
+            self._require_same_options()
+        cache_dir = self._settings.cache_dir.absolute()
+        return ClusterSpec(
+            name=self._name,
+            directory=self.directory,
+            namespace=self._settings.namespace,
+            platform=self._platform,
+            slots=self._slots or (before.slots if before else SLOTS_DEFAULT),
+            ports=self._choose_ports(before.ports if before else None, running),
+            java=java.executable,
+            java_version=java.version,
+            jars=jars,
+            redis_server=redis,
+            cache_dir=cache_dir,
+            aot_cache=aot.cache_path(cache_dir, java, jars, JarLock.shipped().key),
+        )
+
+    def _running_services(self, before: ClusterSpec | None) -> set[str]:
+        """Services whose process is alive, written down or not."""
+        if before is None:
+            return set()
+        recorded = read_state(self.directory).services
+        return {
+            name
+            for name, service in services_of(before).items()
+            if (name in recorded and recorded[name].alive) or service.find(self.directory) is not None
+        }
+
+    def _choose_ports(self, before: Ports | None, running: set[str]) -> Ports:
+        """As before where the server runs, else as asked for, else as before, else free."""
+        taken: set[int] = set()
+
+        def choose(purpose: str, service: str, asked: int | None, had: int | None, preferred: int | None) -> int:
+            wanted = had if asked is None else asked
+            if had is not None and service in running:
+                port = had
+            elif wanted:
+                require_free(wanted, purpose)
+                port = wanted
+            elif preferred is not None and preferred not in taken and is_free(preferred):
+                port = preferred
+            else:
+                port = choose_port(taken)
+            taken.add(port)
+            return port
+
+        rest = self._settings.rest_port if self._name == "default" else None
+        return Ports(
+            kafka=choose("Kafka", KAFKA, self._ports["kafka"], before.kafka if before else None, None),
+            controller=choose("Kafka's controller", KAFKA, None, before.controller if before else None, None),
+            redis=choose("Redis", REDIS, self._ports["redis"], before.redis if before else None, None),
+            rest=choose("REST", DISPATCHER, self._ports["rest"], before.rest if before else None, rest),
+        )
+
+    def _await_healthy(self, deadline: float) -> None:
+        titles = {name: service.title for name, service in services_of(self.spec).items()}
+        while True:
+            state = read_state(self.directory)
+            if state.healthy:
+                return
+            if not state.supervisor.alive:
+                raise self._supervisor_ended()
+            for status in state.services.values():
+                _raise_if_hopeless(status)
+            reasons = "; ".join(
+                f"{titles.get(name, name)}: {status.reason or status.state.value.lower()}"
+                for name, status in state.services.items()
+                if status.state is not ServiceState.HEALTHY
+            )
+            self._say(f"starting ({reasons})")
+            if monotonic_s() > deadline:
+                raise StillWaitingError(
+                    "cluster-not-ready",
+                    f"not every server is ready yet: {reasons}",
+                    hint="`streamctl status` shows how it goes on, `streamctl down` ends it",
+                )
+            time.sleep(POLL_INTERVAL_S)
+
+    def _supervisor_ended(self) -> HeadraceError:
+        output = self.directory / "supervisor.out"
+        return UnavailableError(
+            "supervisor-ended",
+            f"the supervisor ended while the cluster started: {log_end(output, lines=2) or 'it was stopped'}",
+            hint=f"its output is in {output}; running `streamctl up` again is safe",
+        )
+
+    # ---- stop
+
+    def stop(self) -> list[str]:
+        """End all processes of the cluster, in order; data and ports stay. The names of those that ran.
+
+        Signals only processes whose pid and start time, or whose mark, are this cluster's. Safe when nothing
+        runs, and when an earlier ``stop`` was interrupted.
+        """
+        if not self.directory.exists():
+            return []
+        with self._lock():
+            state, spec = read_state(self.directory), read_spec(self.directory)
+            stopped = []
+            if state.supervisor.process is not None and state.supervisor.alive:
+                self._say("stopping the supervisor")
+                stop(state.supervisor.process, wait_s=STOP_WAIT_DEFAULT_S)
+                stopped.append("supervisor")
+                state = read_state(self.directory)
+            known = services_of(spec) if spec is not None else {}
+            for name in STOP_ORDER:
+                status = state.services.get(name)
+                process = status.process if status is not None and status.alive else None
+                if process is None and name in known:
+                    process = known[name].find(self.directory)
+                if process is not None:
+                    self._say(f"stopping {known[name].title if name in known else name}")
+                    stop(process, wait_s=STOP_WAIT_S.get(name, STOP_WAIT_DEFAULT_S))
+                    stopped.append(name)
+            self._end_leftovers()
+            if state.services:
+                write_state(self.directory, _all_stopped(state))
+        if spec is not None and stopped:
+            aot.train_in_background(spec)
+        return stopped
+
+    def _end_leftovers(self) -> None:
+        """Children of the servers end by themselves when their parent is gone; see that they did."""
+        deadline = monotonic_s() + STOP_WAIT_DEFAULT_S
+        while (left := find_all_marked(self.directory)) and monotonic_s() < deadline:
+            time.sleep(POLL_INTERVAL_S)
+        for process in left:
+            stop(process, wait_s=0.0)
+
+    # ---- look
+
+    @property
+    def spec(self) -> ClusterSpec:
+        """Raises UnavailableError ``no-cluster`` when the directory has never held a cluster."""
+        spec = read_spec(self.directory)
+        if spec is None:
+            raise UnavailableError(
+                "no-cluster", f"no cluster was ever started in {self.directory}", hint="run `streamctl up`"
+            )
+        return spec
+
+    @property
+    def addresses(self) -> Addresses:
+        return addresses_of(self.spec)
+
+    @property
+    def state(self) -> ClusterState:
+        """What the supervisor last wrote down."""
+        return read_state(self.directory)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids of what runs now: supervisor, kafka, redis, dispatcher, taskmanager."""
+        state = self.state
+        everything = {"supervisor": state.supervisor, **state.services}
+        return {name: each.pid for name, each in everything.items() if each.pid is not None and each.alive}
+
+    def _lock(self) -> FileLock:
+        return _Lock(self.directory / "up.lock", timeout=LOCK_TIMEOUT_S)
+
+    def __enter__(self) -> EmbeddedCluster:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class _Lock(FileLock):
+    """Held for short decisions only, so a time-out is told as what it is."""
+
+    def acquire(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+        try:
+            return super().acquire(*args, **kwargs)
+        except Timeout as error:
+            raise UnavailableError(
+                "cluster-busy",
+                f"another `streamctl up` or `down` has held {self.lock_file} for {LOCK_TIMEOUT_S:.0f} s",
+                hint="wait for it, or end it and run this again",
+            ) from error
+
+
+def cluster_directory(settings: Settings, name: str) -> Path:
+    """Where the cluster of that name lives. Raises UsageError ``cluster-name``."""
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            "cluster-name", f"{name!r} is no name for a cluster", hint="use up to 40 of a-z, 0-9 and dashes"
+        )
+    return settings.state_dir / "clusters" / name
+
+
+def find_running(settings: Settings, name: str = "default") -> Addresses | None:
+    """Addresses of the local cluster of that name, or None when no process of it is alive."""
+    directory = cluster_directory(settings, name)
+    spec = read_spec(directory)
+    if spec is None or not read_state(directory).running:
+        return None
+    return addresses_of(spec)
+
+
+def addresses_of(spec: ClusterSpec) -> Addresses:
+    return Addresses(spec.bootstrap, spec.redis, spec.rest, spec.namespace)
+
+
+def _raise_if_hopeless(status: ServiceStatus) -> None:
+    """An error that a retry cannot mend at once; a server that ended by itself gets a few tries."""
+    error = status.error
+    if error is None or (error.code == "service-ended" and status.failures < FAILURES_MAX):
+        return
+    raise HeadraceError(error.code, error.message, hint=error.hint)
+
+
+def _all_stopped(state: ClusterState) -> ClusterState:
+    stopped = ServiceStatus(state=ServiceState.STOPPED)
+    return ClusterState(
+        supervisor=stopped, services={name: stopped for name in state.services}, warnings=state.warnings
+    )
