@@ -1,0 +1,79 @@
+"""Topics of a job: those it must find, and those it makes for one incarnation.
+
+sources and sinks    belong to others: checked, never created
+exchanges            one per edge, a partition for each lane of the target
+lane logs            one per vertex, a partition for each lane
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from headrace.graph.job_graph import JobGraph, Operator, OperatorKind
+from headrace.log.control import ControlLog
+from headrace.protocol.topics import Topics
+
+#: Records are removed by the lanes that have read them, never by age or size.
+CONFIG = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "segment.bytes": str(16 * 1024 * 1024),
+    "max.message.bytes": str(1024 * 1024),
+}
+
+
+def job_topics(topics: Topics, graph: JobGraph, job_id: str, incarnation: int) -> dict[str, int]:
+    """Every topic of an incarnation with its partition count."""
+    exchanges = {
+        topics.exchange(job_id, incarnation, edge.id): graph.vertex(edge.target).lanes for edge in graph.edges
+    }
+    logs = {topics.lane_log(job_id, incarnation, vertex.id): vertex.lanes for vertex in graph.vertices}
+    return exchanges | logs
+
+
+async def create_job_topics(log: ControlLog, topics: Topics, graph: JobGraph, job_id: str, incarnation: int) -> None:
+    """One request; topics that stand already are fine. Raises UsageError, LogUnavailableError."""
+    wanted = job_topics(topics, graph, job_id, incarnation)
+    await log.ensure_topics(wanted, dict.fromkeys(wanted, CONFIG))
+
+
+async def delete_job_topics(log: ControlLog, topics: Topics, graph: JobGraph, job_id: str, incarnation: int) -> None:
+    """Topics that are gone already are fine. Raises LogUnavailableError; repeating is safe."""
+    await log.delete_topics(list(job_topics(topics, graph, job_id, incarnation)))
+
+
+class MissingTopicsError(Exception):
+    """Sources or sinks that do not exist; the text names each with the operator that needs it."""
+
+
+async def source_partitions(log: ControlLog, graph: JobGraph) -> dict[str, dict[str, int]]:
+    """Partition counts of every source topic by operator uid, after checking that sources and sinks exist.
+
+    Raises MissingTopicsError, LogUnavailableError.
+    """
+    operators = [operator for vertex in graph.vertices for operator in vertex.operators]
+    reads = {operator.uid: _reads(operator) for operator in operators if _reads(operator)}
+    needs = [(topic, operator) for operator in operators for topic in (*_reads(operator), *_writes(operator))]
+    names = sorted({topic for topic, _ in needs})
+    counts = dict(zip(names, await asyncio.gather(*map(log.partitions, names)), strict=True))
+    missing = [
+        f"{topic!r} ({'source' if _reads(operator) else 'sink'} {operator.name})"
+        for topic, operator in needs
+        if counts[topic] is None
+    ]
+    if missing:
+        raise MissingTopicsError(f"no such Kafka topic: {', '.join(dict.fromkeys(missing))}")
+    return {uid: {topic: counts[topic] or 0 for topic in found} for uid, found in reads.items()}
+
+
+def _reads(operator: Operator) -> tuple[str, ...]:
+    if operator.kind is not OperatorKind.KAFKA_SOURCE:
+        return ()
+    topics = operator.params.get("topics")
+    return tuple(str(topic) for topic in topics) if isinstance(topics, list) else ()
+
+
+def _writes(operator: Operator) -> tuple[str, ...]:
+    topic = operator.params.get("topic")
+    return (topic,) if operator.kind is OperatorKind.KAFKA_SINK and isinstance(topic, str) else ()
