@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 
@@ -15,26 +16,30 @@ from headrace.errors import HeadraceError, UsageError
 from streamctl.output import ScriptFailedError
 
 
-def run_script(path: Path, arguments: list[str]) -> None:
+class Ended(StrEnum):
+    """How a script came to its end."""
+
+    LAST_LINE = "last line"
+    EXIT = "exit"  #: sys.exit with success, as argparse does after --help
+
+
+def run_script(path: Path, arguments: list[str]) -> Ended:
     """Run ``path`` as Python would: ``__main__``, its folder first on sys.path, sys.argv set.
 
     Raises ScriptFailedError ("script-failed", "script-syntax", "script-exited") with the traceback from the
-    user's first frame on. An error of ours passes through with the place in the script as a note. A script that
-    ends itself with status 0 returns normally.
+    user's first frame on. An error of ours passes through: it names the user's line itself.
     """
     if not path.is_file():
         raise UsageError("script-missing", f"no such file: {path}")
     with _as_main(path, arguments):
         try:
             runpy.run_path(str(path), run_name="__main__")
-        except HeadraceError as error:
-            place = place_in(path, error.__traceback__)
-            if place:
-                error.add_note(place)
+        except HeadraceError:
             raise
         except SystemExit as error:
             if error.code not in (None, 0):
                 raise exited(path, error) from None
+            return Ended.EXIT
         except SyntaxError as error:
             if error.filename != str(path):
                 raise failed(path, error) from None
@@ -45,6 +50,7 @@ def run_script(path: Path, arguments: list[str]) -> None:
             ) from None
         except Exception as error:  # noqa: BLE001 - whatever the user's own code raises
             raise failed(path, error) from None
+    return Ended.LAST_LINE
 
 
 @contextmanager
@@ -80,12 +86,6 @@ def user_frames(frames: TracebackType | None) -> TracebackType | None:
     while frames is not None and _is_ours(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
     return frames
-
-
-def place_in(path: Path, frames: TracebackType | None) -> str:
-    """The last line of the script itself that was running, as "job.py:12: env.execute()"."""
-    lines = [f for f in traceback.extract_tb(frames) if f.filename == str(path)]
-    return f"{path.name}:{lines[-1].lineno}: {lines[-1].line}" if lines else ""
 
 
 def _is_ours(filename: str) -> bool:

@@ -1,0 +1,161 @@
+"""What ``env.execute()`` does while streamctl runs a script: submit the job and follow it as far as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headrace import clock
+from headrace.common.job_execution_result import JobExecutionResult
+from headrace.errors import HeadraceError, UsageError
+from headrace.ids import new_request_id
+from headrace.protocol.submission import Submit
+from streamctl.client import JobEvents, JobsClient, Lifecycle
+from streamctl.cluster import Cluster
+from streamctl.kafka import Connection
+from streamctl.output import Output, Progress
+from streamctl.render import ID_DIGITS
+from streamctl.script import Ended, run_script
+from streamctl.watch import ended, follow, require_running, require_success, runs
+
+
+@dataclass(frozen=True)
+class SubmitOptions:
+    """What the command line says about the job; None leaves it to the script."""
+
+    job_id: str | None = None
+    name: str | None = None
+    parallelism: int | None = None
+    config: dict[str, str] = field(default_factory=dict)
+    wait: bool = False
+    timeout_s: float = 60.0
+
+
+class Submission:
+    """The executor of one run of a script (headrace.datastream.execution.Executor)."""
+
+    def __init__(
+        self, connect: Callable[[], Connection], cluster: Cluster, options: SubmitOptions, output: Output
+    ) -> None:
+        self._client = JobsClient(connect, cluster.namespace)
+        self._options = options
+        self._output = output
+        self._unended: list[SubmittedJob] = []
+        self.submitted = 0
+
+    @property
+    def parallelism(self) -> int | None:
+        return self._options.parallelism
+
+    def submit(self, submit: Submit, code: bytes, *, wait: bool) -> SubmittedJob:
+        """Submit and return when the job is RUNNING; with --wait and ``wait``, when it has ended.
+
+        Raises UsageError when it is refused, UnavailableError when nobody answers, StillWaitingError after
+        the time-out, JobFailedError when it failed.
+        """
+        submit = self._as_asked(submit)
+        self._output.facts.update({"job_id": submit.job_id, "name": submit.name})
+        with self._output.progress(f"{submit.name}: submitting") as progress:
+            answer, events = self._client.submit(submit, code)
+            self.submitted += 1
+            short = submit.job_id[:ID_DIGITS]
+            self._output.after_interrupt = f"job {short} runs on, `streamctl cancel {short}` ends it"
+            job = SubmittedJob(submit, self._client, events, Lifecycle().after(answer))
+            job.follow(runs, progress=progress, timeout_s=self._options.timeout_s)
+        self._output.facts["status"] = str(job.lifecycle.status or "ACCEPTED")
+        require_running(submit.job_id, submit.name, job.lifecycle, self._options.timeout_s)
+        require_success(submit.job_id, submit.name, job.lifecycle)
+        if not self._options.wait or ended(job.lifecycle):
+            self._finish(job)
+        elif wait:
+            self._wait_for(job)
+        else:
+            self._unended.append(job)
+        return job
+
+    def wait_for_all(self) -> None:
+        """With --wait: follow jobs to their end that the script itself did not wait for."""
+        while self._unended:
+            self._wait_for(self._unended.pop(0))
+
+    def _as_asked(self, submit: Submit) -> Submit:
+        options = self._options
+        changes: dict[str, object] = {"config": {**submit.config, **options.config}}
+        if options.name is not None:
+            changes["name"] = options.name
+        if options.job_id is not None:
+            if self.submitted:
+                raise UsageError("job-id", "the script submits a second job: --job-id can name only one")
+            changes["job_id"] = options.job_id
+        return Submit.model_validate({**submit.model_dump(), **changes})
+
+    def _wait_for(self, job: SubmittedJob) -> None:
+        with self._output.progress(f"{job.name}: {job.lifecycle.status}") as progress:
+            job.follow(ended, progress=progress, timeout_s=None)
+        self._output.facts["status"] = str(job.lifecycle.status)
+        require_success(job.job_id, job.name, job.lifecycle)
+        self._finish(job)
+
+    def _finish(self, job: SubmittedJob) -> None:
+        job.events.close()
+        status = str(job.lifecycle.status)
+        self._output.result(
+            {"job_id": job.job_id, "name": job.name, "status": status},
+            f"Job {job.job_id} ({job.name}): {status}",
+        )
+
+
+class SubmittedJob:
+    """A job that was submitted here; what the script holds as its JobClient."""
+
+    def __init__(self, submit: Submit, client: JobsClient, events: JobEvents, lifecycle: Lifecycle) -> None:
+        self.job_id = submit.job_id
+        self.name = submit.name
+        self.events = events
+        self.lifecycle = lifecycle
+        self._client = client
+        self._started_s = clock.monotonic_s()
+
+    def follow(self, there: Callable[[Lifecycle], bool], *, progress: Progress, timeout_s: float | None) -> None:
+        self.lifecycle = follow(
+            self.events, self.lifecycle, there, name=self.name, progress=progress, timeout_s=timeout_s
+        )
+
+    def get_job_id(self) -> str:
+        return self.job_id
+
+    def get_job_execution_result(self) -> Future[JobExecutionResult]:
+        """Done: the job as it stood when this command stopped following it."""
+        done: Future[JobExecutionResult] = Future()
+        runtime_ms = round((clock.monotonic_s() - self._started_s) * 1000) if ended(self.lifecycle) else None
+        done.set_result(JobExecutionResult(self.job_id, str(self.lifecycle.status), runtime_ms))
+        return done
+
+    def cancel(self) -> Future[None]:
+        """Ask for the job's end. The future is done, with the error if it was refused."""
+        asked: Future[None] = Future()
+        try:
+            _, events = self._client.cancel(self.job_id, new_request_id())
+            events.close()
+            asked.set_result(None)
+        except HeadraceError as error:
+            asked.set_exception(error)
+        return asked
+
+
+def run_program(submission: Submission, script: Path, arguments: list[str]) -> None:
+    """Run the script with ``submission`` as its executor.
+
+    Raises what the script or its jobs raise, and UsageError ("script-no-execute") when it submits nothing.
+    """
+    with executor_installed(submission, parallelism=submission.parallelism):
+        how = run_script(script, arguments)
+    if not submission.submitted and how is not Ended.EXIT:
+        raise UsageError(
+            "script-no-execute",
+            f"{script.name} ended without submitting a job",
+            hint='call env.execute("name") at its end',
+        )
+    submission.wait_for_all()

@@ -1,0 +1,48 @@
+"""What a job wrote for others: every committed record of a topic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from headrace import clock
+from headrace.errors import UnavailableError
+
+QUIET_S = 20.0
+
+
+def read_committed(bootstrap: str, topic: str) -> Iterator[tuple[bytes | None, bytes]]:
+    """(key, value) of every committed record up to the end that the topic has now, partition order.
+
+    Raises UnavailableError when the broker sends nothing for QUIET_S before the end.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "trial",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+        }
+    )
+    try:
+        partitions = consumer.list_topics(topic, timeout=QUIET_S).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
+        open_partitions = set(partitions)
+        heard_s = clock.monotonic_s()
+        while open_partitions:
+            messages = consumer.consume(5000, timeout=0.1)
+            if messages:
+                heard_s = clock.monotonic_s()
+            elif clock.monotonic_s() - heard_s > QUIET_S:
+                raise UnavailableError("trial-sink", f"Kafka sent nothing of topic {topic} for {QUIET_S:.0f} s")
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    yield message.key(), message.value() or b""
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    open_partitions.discard(message.partition())
+    finally:
+        consumer.close()
