@@ -223,6 +223,7 @@ class KafkaReader:
         self._consume = self._client.consume
         self._bounds = bounds
         self._topics: set[str] = set()
+        self._started: dict[Split, int] = {}  #: the positions given to assign
         self._ends: dict[Split, int] = {}  #: offset of the last end-of-partition event
         self._at_end: set[Split] = set()
         self._moved = False  #: messages came since _at_end was last compared with the positions
@@ -235,7 +236,8 @@ class KafkaReader:
         self._at_end.clear()
         self._moved = False
         self._failure = None
-        self._client.assign([TopicPartition(t, p, offset) for (t, p), offset in positions.items()])
+        self._started = dict(positions)
+        self._client.assign([TopicPartition(*split, offset) for split, offset in positions.items()])
 
     def read(self, messages_max: int, timeout_s: float) -> list[Message]:
         if self._failure is not None:
@@ -312,10 +314,15 @@ class KafkaReader:
         except LogError as failure:
             self._failure = failure
             return
-        if first <= position <= end:
-            self._client.seek(TopicPartition(*split, position))
-        else:
+        if not first <= position <= end:
             self._failure = PositionLostError(*split, position)
+            return
+        # The client has stopped this partition for good and refuses a seek: all are assigned anew where they are.
+        positions = self._client.position([TopicPartition(*split) for split in self._started])
+        for at in positions:
+            if at.offset < 0:  # nothing was read from it yet
+                at.offset = self._started[at.topic, at.partition]
+        self._client.assign(positions)
 
 
 class KafkaLaneConnection:
