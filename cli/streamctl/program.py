@@ -9,6 +9,7 @@ from pathlib import Path
 
 from headrace import clock
 from headrace.common.job_execution_result import JobExecutionResult
+from headrace.datastream.execution import executor_installed
 from headrace.errors import HeadraceError, UsageError
 from headrace.ids import new_request_id
 from headrace.protocol.submission import Submit
@@ -23,7 +24,10 @@ from streamctl.watch import ended, follow, require_running, require_success, run
 
 @dataclass(frozen=True)
 class SubmitOptions:
-    """What the command line says about the job; None leaves it to the script."""
+    """What the command line says about the job; None leaves it to the script.
+
+    ``parallelism`` and ``config`` are where the script starts from: what it sets itself wins.
+    """
 
     job_id: str | None = None
     name: str | None = None
@@ -40,14 +44,10 @@ class Submission:
         self, connect: Callable[[], Connection], cluster: Cluster, options: SubmitOptions, output: Output
     ) -> None:
         self._client = JobsClient(connect, cluster.namespace)
-        self._options = options
+        self.options = options
         self._output = output
         self._unended: list[SubmittedJob] = []
         self.submitted = 0
-
-    @property
-    def parallelism(self) -> int | None:
-        return self._options.parallelism
 
     def submit(self, submit: Submit, code: bytes, *, wait: bool) -> SubmittedJob:
         """Submit and return when the job is RUNNING; with --wait and ``wait``, when it has ended.
@@ -63,11 +63,11 @@ class Submission:
             short = submit.job_id[:ID_DIGITS]
             self._output.after_interrupt = f"job {short} runs on, `streamctl cancel {short}` ends it"
             job = SubmittedJob(submit, self._client, events, Lifecycle().after(answer))
-            job.follow(runs, progress=progress, timeout_s=self._options.timeout_s)
+            job.follow(runs, progress=progress, timeout_s=self.options.timeout_s)
         self._output.facts["status"] = str(job.lifecycle.status or "ACCEPTED")
-        require_running(submit.job_id, submit.name, job.lifecycle, self._options.timeout_s)
+        require_running(submit.job_id, submit.name, job.lifecycle, self.options.timeout_s)
         require_success(submit.job_id, submit.name, job.lifecycle)
-        if not self._options.wait or ended(job.lifecycle):
+        if not self.options.wait or ended(job.lifecycle):
             self._finish(job)
         elif wait:
             self._wait_for(job)
@@ -81,8 +81,8 @@ class Submission:
             self._wait_for(self._unended.pop(0))
 
     def _as_asked(self, submit: Submit) -> Submit:
-        options = self._options
-        changes: dict[str, object] = {"config": {**submit.config, **options.config}}
+        options = self.options
+        changes: dict[str, object] = {}
         if options.name is not None:
             changes["name"] = options.name
         if options.job_id is not None:
@@ -150,7 +150,8 @@ def run_program(submission: Submission, script: Path, arguments: list[str]) -> N
 
     Raises what the script or its jobs raise, and UsageError ("script-no-execute") when it submits nothing.
     """
-    with executor_installed(submission, parallelism=submission.parallelism):
+    options = submission.options
+    with executor_installed(submission, parallelism=options.parallelism, options=options.config):
         how = run_script(script, arguments)
     if not submission.submitted and how is not Ended.EXIT:
         raise UsageError(
