@@ -110,7 +110,7 @@ def _embedded(directory: Path) -> Iterator[Addresses]:
     from headrace.embedded import EmbeddedCluster
 
     with EmbeddedCluster(directory, platform=False) as cluster:
-        yield Addresses(cluster.bootstrap, cluster.redis)
+        yield Addresses(cluster.addresses.bootstrap, cluster.addresses.redis)
 
 
 def _free_port() -> int:

@@ -8,9 +8,9 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from headrace.log.lane import Delivery, LogError, PositionLostError, Remedy, Split
-from headrace.log.memory.broker import MESSAGE_BYTES_MAX, BrokerError, MemoryBroker
+from headrace.log.memory.broker import MESSAGE_BYTES_MAX, BrokerError, MemoryBroker, NewRecord
 from headrace.log.memory.faults import CommitFault
-from headrace.log.memory.partition import Headers, Record
+from headrace.log.memory.partition import Record
 
 T = TypeVar("T")
 
@@ -29,7 +29,8 @@ class MemoryProducer:
         self._broker, self._id, self._timeout_ms = broker, transactional_id, round(timeout_s * 1000)
         self._state = ProducerState.NEW
         self._epoch = -1
-        self._queue: list[tuple[Split, bytes | None, bytes | None, Headers | None, int, Delivery | None]] = []
+        self._queue: list[NewRecord] = []
+        self._asked: list[Delivery | None] = []  #: beside _queue
         self._delivered: list[tuple[Delivery, int]] = []
         self._failure: LogError | None = None  #: shown by commit in state ABORTABLE
         self._dead: LogError | None = None
@@ -54,7 +55,7 @@ class MemoryProducer:
     def begin(self) -> None:
         self._expect(ProducerState.READY)
         self._state, self._failure, self._fault, self._sent = ProducerState.OPEN, None, None, False
-        self._queue, self._delivered = [], []
+        self._queue, self._asked, self._delivered = [], [], []
 
     def produce(
         self,
@@ -77,7 +78,8 @@ class MemoryProducer:
             split = self._broker.choose(topic, partition, key)
         except BrokerError as refused:
             raise self._undelivered(refused) from refused
-        self._queue.append((split, key, value, headers, timestamp_ms, delivery))
+        self._queue.append(NewRecord(split, key, value, headers, timestamp_ms))
+        self._asked.append(delivery)
         # A failure of what is sent in the background shows in commit, as in the client of Kafka.
         if not self._broker.faults.away:
             self._send()
@@ -112,7 +114,7 @@ class MemoryProducer:
     def abort(self, timeout_s: float) -> None:
         self._expect(ProducerState.OPEN, ProducerState.ABORTABLE, ProducerState.ABORTING)
         self._state = ProducerState.ABORTING
-        self._queue = []
+        self._queue, self._asked = [], []
         if self._broker.faults.abort_lost(self._id):
             raise self._died("INVALID_TXN_STATE", "producer lost in the abort", Remedy.REBUILD)
         if not _until(self._broker, lambda: True, timeout_s):
@@ -125,27 +127,23 @@ class MemoryProducer:
 
     def _send(self) -> bool:
         """Send what is queued; False while the broker is still ending the id's last transaction."""
-        broker = self._broker
+        if not self._queue:
+            return True
         try:
-            with broker.changed:
-                if not self._queue:
-                    return True
-                if not broker.ready(self._id, self._epoch):
-                    return False
-                for split, key, value, headers, timestamp_ms, delivery in self._queue:
-                    offset = broker.append_in_transaction(
-                        self._id, self._epoch, split, key, value, headers, timestamp_ms
-                    )
-                    self._sent = True
-                    if delivery is not None:
-                        self._delivered.append((delivery, offset))
-                self._queue = []
+            offsets = self._broker.append_in_transaction(self._id, self._epoch, self._queue)
+            if offsets is None:
+                return False
+            self._sent = True
+            for delivery, offset in zip(self._asked, offsets, strict=True):
+                if delivery is not None:
+                    self._delivered.append((delivery, offset))
         except BrokerError as refused:
-            self._queue = []
+            self._sent = True  # those before the refused one arrived
             if refused.name == "_FENCED":
                 self._failure = self._died(refused.name, refused.text, Remedy.FENCED)
             else:
                 self._undelivered(refused)
+        self._queue, self._asked = [], []
         return True
 
     def _end(self, committed: bool) -> None:

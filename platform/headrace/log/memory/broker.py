@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from headrace.log.lane import Split
 from headrace.log.memory.faults import Faults
@@ -31,6 +32,16 @@ class BrokerError(Exception):
     def __init__(self, name: str, text: str) -> None:
         super().__init__(f"{name}: {text}")
         self.name, self.text = name, text
+
+
+class NewRecord(NamedTuple):
+    """A record on its way into a transaction. ``timestamp_ms`` 0: the time of its arrival."""
+
+    split: Split
+    key: bytes | None
+    value: bytes | None
+    headers: Headers | None
+    timestamp_ms: int
 
 
 class TransactionState(Enum):
@@ -135,9 +146,8 @@ class MemoryBroker:
     ) -> int:
         """Append one record outside any transaction; its offset."""
         with self.changed:
-            self.tick()
-            now_ms = self.time.now_ms()
-            self._check(key, value, timestamp_ms, now_ms)
+            now_ms = self.tick()
+            _check(key, value, timestamp_ms, now_ms)
             at = self.partition(self.choose(topic, partition, key))
             offset = at.append(key, value, headers, timestamp_ms or now_ms, None)
             self.changed.notify_all()
@@ -178,31 +188,25 @@ class MemoryBroker:
             known.timeout_ms = timeout_ms
             return known.epoch
 
-    def ready(self, transactional_id: str, epoch: int) -> bool:
-        """False while markers of the id's last transaction are still to be written."""
-        with self.changed:
-            self.tick()
-            return self._owned(transactional_id, epoch).state is not TransactionState.PREPARE
+    def append_in_transaction(self, transactional_id: str, epoch: int, records: list[NewRecord]) -> list[int] | None:
+        """Append to the open transaction, or open one: the offsets.
 
-    def append_in_transaction(
-        self,
-        transactional_id: str,
-        epoch: int,
-        split: Split,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers | None,
-        timestamp_ms: int,
-    ) -> int:
-        """Append to the open transaction, or open one. The id must be ``ready``."""
+        None: markers of the id's last transaction are still to be written; ask again.
+        """
         with self.changed:
+            now_ms = self.tick()
             known = self._owned(transactional_id, epoch)
-            now_ms = self.time.now_ms()
-            self._check(key, value, timestamp_ms, now_ms)
+            if known.state is TransactionState.PREPARE:
+                return None
             if known.state is TransactionState.EMPTY:
                 known.state, known.began_ms, known.touched = TransactionState.ONGOING, now_ms, set()
-            known.touched.add(split)
-            return self.partition(split).append(key, value, headers, timestamp_ms or now_ms, known.producer)
+            offsets = []
+            for new in records:
+                _check(new.key, new.value, new.timestamp_ms, now_ms)
+                at = self.partition(new.split)
+                known.touched.add(new.split)
+                offsets.append(at.append(new.key, new.value, new.headers, new.timestamp_ms or now_ms, known.producer))
+            return offsets
 
     def end_transaction(self, transactional_id: str, epoch: int, committed: bool) -> None:
         """Decide the outcome. Decided so before by the same epoch: success again."""
@@ -214,19 +218,19 @@ class MemoryBroker:
             elif known.committed is not committed:
                 raise BrokerError("INVALID_TXN_STATE", "the transaction was decided otherwise")
 
-    def tick(self) -> None:
-        """Do what has become due: delayed markers, transactions past their time-out."""
+    def tick(self) -> int:
+        """Do what has become due: delayed markers, transactions past their time-out. The time now."""
         with self.changed:
             now_ms = self.time.now_ms()
-            for transactional_id in list(self._preparing):
+            for transactional_id in list(self._preparing) if self._preparing else ():
                 self._mark_due(transactional_id, now_ms)
-            if now_ms - self._swept_ms < self._sweep_ms:
-                return
-            self._swept_ms = now_ms
-            for transactional_id, known in self._transactions.items():
-                if known.state is TransactionState.ONGOING and now_ms - known.began_ms > known.timeout_ms:
-                    known.epoch += 1
-                    self._end(transactional_id, known, committed=False)
+            if now_ms - self._swept_ms >= self._sweep_ms:
+                self._swept_ms = now_ms
+                for transactional_id, known in self._transactions.items():
+                    if known.state is TransactionState.ONGOING and now_ms - known.began_ms > known.timeout_ms:
+                        known.epoch += 1
+                        self._end(transactional_id, known, committed=False)
+            return now_ms
 
     def hanging(self) -> set[Split]:
         """Partitions that wait for a marker which nobody will write."""
@@ -302,9 +306,10 @@ class MemoryBroker:
             partitions[index].mark(known.producer, marker.committed, self.time.now_ms())
             self.changed.notify_all()
 
-    def _check(self, key: bytes | None, value: bytes | None, timestamp_ms: int, now_ms: int) -> None:
-        size = len(key or b"") + len(value or b"")
-        if size > MESSAGE_BYTES_MAX:
-            raise BrokerError("MSG_SIZE_TOO_LARGE", f"{size} bytes")
-        if timestamp_ms > now_ms + AHEAD_MS_MAX:
-            raise BrokerError("INVALID_TIMESTAMP", f"{timestamp_ms} is more than an hour ahead")
+
+def _check(key: bytes | None, value: bytes | None, timestamp_ms: int, now_ms: int) -> None:
+    size = len(key or b"") + len(value or b"")
+    if size > MESSAGE_BYTES_MAX:
+        raise BrokerError("MSG_SIZE_TOO_LARGE", f"{size} bytes")
+    if timestamp_ms > now_ms + AHEAD_MS_MAX:
+        raise BrokerError("INVALID_TIMESTAMP", f"{timestamp_ms} is more than an hour ahead")
