@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Protocol
 
 from headrace.errors import UnavailableError, UsageError
-from headrace.settings import Settings
+
+if TYPE_CHECKING:
+    from headrace.settings import Settings
 
 REST_DEFAULT = "http://127.0.0.1:8081"
 
@@ -70,6 +70,10 @@ def find_cluster(
 
 def load_settings() -> Settings:
     """Settings from the environment. Raises UsageError ("settings-invalid") naming each wrong variable."""
+    from pydantic import ValidationError
+
+    from headrace.settings import Settings
+
     try:
         return Settings()
     except ValidationError as error:

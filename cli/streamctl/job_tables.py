@@ -52,7 +52,7 @@ def job_page(
         ("Name", Text(record.name)),
         ("Status", status(record.status)),
         ("Slots", str(record.slots_needed)),
-        ("Submitted", instant(record.submitted_ms or None)),
+        ("Submitted", f"{instant(record.submitted_ms or None)} UTC"),
         ("Time", running_time(record, now_ms)),
     ]
     if record.reason:
@@ -60,7 +60,8 @@ def job_page(
     parts: list[RenderableType] = [facts(head)]
     if graph is not None:
         parts.append(_vertices(graph, metrics))
-    parts.append(_lanes(record, graph, metrics))
+    if _lane_names(record, graph):
+        parts.append(_lanes(record, graph, metrics))
     reasons = _reasons(record, metrics)
     if reasons:
         parts.append(facts(reasons))

@@ -33,19 +33,23 @@ JsonOption = Annotated[
 ]
 BootstrapOption = Annotated[
     str | None,
-    typer.Option(help="Kafka as HOST:PORT; else HEADRACE_BOOTSTRAP, else the local one.", rich_help_panel=_PANEL),
+    typer.Option(
+        metavar="HOST:PORT", help="Kafka; else HEADRACE_BOOTSTRAP, else the local one.", rich_help_panel=_PANEL
+    ),
 ]
 RestOption = Annotated[
     str | None,
-    typer.Option(help="A Dispatcher's REST as http://HOST:PORT; else HEADRACE_REST.", rich_help_panel=_PANEL),
+    typer.Option(metavar="URL", help="A Dispatcher's REST; else HEADRACE_REST.", rich_help_panel=_PANEL),
 ]
 NamespaceOption = Annotated[
     str | None,
-    typer.Option(help="Prefix of the cluster's topics; else HEADRACE_NAMESPACE.", rich_help_panel=_PANEL),
+    typer.Option(
+        metavar="PREFIX", help="Prefix of the cluster's topics; else HEADRACE_NAMESPACE.", rich_help_panel=_PANEL
+    ),
 ]
 RedisOption = Annotated[
     str | None,
-    typer.Option(help="Redis as redis://HOST:PORT; else HEADRACE_REDIS.", rich_help_panel=_PANEL),
+    typer.Option(metavar="URL", help="Redis as redis://HOST:PORT; else HEADRACE_REDIS.", rich_help_panel=_PANEL),
 ]
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Job id, its first digits, or its name.")]
 

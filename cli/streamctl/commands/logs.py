@@ -32,7 +32,9 @@ def logs(
     context: typer.Context,
     job: JobArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
-    tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="Only the last N lines.")] = None,
+    tail: Annotated[
+        int | None, typer.Option("--tail", "-n", min=0, metavar="N", help="Only the last N lines.")
+    ] = None,
     json: JsonOption = False,
     bootstrap: BootstrapOption = None,
     rest: RestOption = None,

@@ -15,12 +15,14 @@ def submit(
     context: typer.Context,
     script: Annotated[Path, typer.Argument(metavar="JOB.PY", help="The script; it calls env.execute().")],
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- ARGS...]", help="The script's own arguments.")
+        list[str] | None, typer.Argument(metavar="-- ARGS", help="The script's own arguments.")
     ] = None,
     parallelism: Annotated[
-        int | None, typer.Option("--parallelism", "-p", min=1, help="Slots the job uses; else 1.")
+        int | None, typer.Option("--parallelism", "-p", min=1, metavar="N", help="Slots the job uses; else 1.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The job's name; else what the script says.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The job's name; else what the script says.")
+    ] = None,
     define: Annotated[
         list[str] | None, typer.Option("--define", "-D", metavar="KEY=VALUE", help="An option of the job.")
     ] = None,
