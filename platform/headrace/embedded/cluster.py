@@ -154,6 +154,13 @@ class EmbeddedCluster:
 
     def _require_same_options(self) -> None:
         spec = self.spec
+        if self._platform != spec.platform:
+            has = "with" if spec.platform else "without"
+            raise UsageError(
+                "cluster-options",
+                f"cluster {spec.name} is up {has} Dispatcher and TaskManager",
+                hint="run `streamctl down` first",
+            )
         asked = {
             "slots": (self._slots, spec.slots),
             "kafka-port": (self._ports["kafka"] or None, spec.ports.kafka),
@@ -327,7 +334,20 @@ class EmbeddedCluster:
 
     @property
     def addresses(self) -> Addresses:
+        """Where it listens, whether it runs or not; fixed once it was started the first time."""
         return addresses_of(self.spec)
+
+    @property
+    def bootstrap(self) -> str:
+        return self.spec.bootstrap
+
+    @property
+    def redis(self) -> str:
+        return self.spec.redis
+
+    @property
+    def rest(self) -> str:
+        return self.spec.rest
 
     @property
     def state(self) -> ClusterState:

@@ -80,7 +80,8 @@ _LOGGING = """\
   </Appenders>
   <Loggers>
     <Root level="WARN"><AppenderRef ref="file"/></Root>
-    <Logger name="kafka.coordinator.transaction" level="INFO"/>
+    <Logger name="kafka.coordinator.transaction.TransactionMarkerChannelManager" level="INFO"/>
+    <Logger name="kafka.coordinator.transaction.TransactionCoordinator" level="INFO"/>
     <Logger name="kafka.server.KafkaRaftServer" level="INFO"/>
     <Logger name="kafka.log.LogManager" level="INFO"/>
   </Loggers>

@@ -41,18 +41,17 @@ def kafka_probe(port: int) -> Probe:
         if not is_open(port):
             return "its port is not open yet"
         try:
-            errors = {
-                "group coordinator": _find_coordinator(port, GROUP) or _list_groups(port),
-                "transaction coordinator": _find_coordinator(port, TRANSACTION) or _init_producer_id(port),
-            }
+            found = [_find_coordinator(port, GROUP), _find_coordinator(port, TRANSACTION)]  # both are made at once
+            ready = not any(found) and _list_groups(port) == 0 and _init_producer_id(port) == 0
         except (OSError, WireError) as error:
             return f"it does not answer yet: {error}"
-        return ", ".join(f"its {name} is not ready (error {error})" for name, error in errors.items() if error)
+        return "" if ready else "its coordinators are not ready yet"
 
     return probe
 
 
 def _find_coordinator(port: int, kind: int) -> int:
+    """Error code, here and below; 0 is success. Makes the coordinator's topic if there is none."""
     read = ask(
         LOOPBACK,
         port,
