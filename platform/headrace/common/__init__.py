@@ -1,0 +1,35 @@
+"""Values, types, time and options shared by all programming interfaces; PyFlink's names."""
+
+from __future__ import annotations
+
+from headrace.common.configuration import Configuration
+from headrace.common.job_client import JobClient
+from headrace.common.job_execution_result import JobExecutionResult
+from headrace.common.serialization import (
+    ByteArraySchema,
+    DeserializationSchema,
+    SerializationSchema,
+    SimpleStringSchema,
+)
+from headrace.common.time import Duration, Instant, Time
+from headrace.common.typeinfo import TypeInformation, Types
+from headrace.common.types import Row
+from headrace.common.watermark_strategy import TimestampAssigner, WatermarkStrategy
+
+__all__ = [
+    "ByteArraySchema",
+    "Configuration",
+    "DeserializationSchema",
+    "Duration",
+    "Instant",
+    "JobClient",
+    "JobExecutionResult",
+    "Row",
+    "SerializationSchema",
+    "SimpleStringSchema",
+    "Time",
+    "TimestampAssigner",
+    "TypeInformation",
+    "Types",
+    "WatermarkStrategy",
+]

@@ -1,0 +1,51 @@
+"""Stream programs: PyFlink's DataStream API on Headrace.
+
+A program makes an environment, streams from sources, operators on streams, and sinks; then it calls ``execute``.
+The names and modules are PyFlink's: a PyFlink program ports by changing its imports.
+"""
+
+from __future__ import annotations
+
+from headrace.datastream.data_stream import DataStream, DataStreamSink, KeyedStream, WindowedStream
+from headrace.datastream.functions import (
+    AggregateFunction,
+    FilterFunction,
+    FlatMapFunction,
+    Function,
+    KeyedProcessFunction,
+    KeySelector,
+    MapFunction,
+    ProcessFunction,
+    ProcessWindowFunction,
+    ReduceFunction,
+    RuntimeContext,
+    WindowFunction,
+)
+from headrace.datastream.stream_execution_environment import StreamExecutionEnvironment
+from headrace.datastream.timerservice import TimerService
+from headrace.datastream.window import TimeWindow, TumblingEventTimeWindows, Window, WindowAssigner
+
+__all__ = [
+    "AggregateFunction",
+    "DataStream",
+    "DataStreamSink",
+    "FilterFunction",
+    "FlatMapFunction",
+    "Function",
+    "KeySelector",
+    "KeyedProcessFunction",
+    "KeyedStream",
+    "MapFunction",
+    "ProcessFunction",
+    "ProcessWindowFunction",
+    "ReduceFunction",
+    "RuntimeContext",
+    "StreamExecutionEnvironment",
+    "TimeWindow",
+    "TimerService",
+    "TumblingEventTimeWindows",
+    "Window",
+    "WindowAssigner",
+    "WindowFunction",
+    "WindowedStream",
+]

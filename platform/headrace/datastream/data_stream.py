@@ -1,0 +1,435 @@
+"""DataStream, KeyedStream and WindowedStream: how a program says what happens to its records.
+
+Calling a method adds an operator to the program and returns the stream of its results; nothing runs until
+``StreamExecutionEnvironment.execute``. Functions are checked for their kind here, and called only in the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from headrace.common.call_site import wrong
+from headrace.common.typeinfo import TypeInformation, Types
+from headrace.common.watermark_strategy import WatermarkStrategy
+from headrace.datastream.connectors.base import Sink
+from headrace.datastream.functions import (
+    AggregateFunction,
+    FilterFunction,
+    FlatMapFunction,
+    KeyedProcessFunction,
+    KeySelector,
+    MapFunction,
+    ProcessFunction,
+    ProcessWindowFunction,
+    ReduceFunction,
+    WindowFunction,
+)
+from headrace.datastream.transformation import Link, Transformation, checked_function, relinked, titled
+from headrace.datastream.typed import AppliedWindow, KeyedFilter, KeyedFlatMap, KeyedMap, TypedKey
+from headrace.datastream.window import WindowAssigner
+from headrace.graph.job_graph import OperatorKind, Ship
+from headrace.graph.stream_graph import Chaining
+
+if TYPE_CHECKING:
+    from headrace.datastream.stream_execution_environment import StreamExecutionEnvironment
+
+__all__ = ["DataStream", "DataStreamSink", "KeyedStream", "WindowedStream"]
+
+AnyWindowFunction = WindowFunction[Any, Any, Any, Any] | ProcessWindowFunction[Any, Any, Any, Any]
+
+
+class _OperatorSettings:
+    """Name, uid, parallelism and chaining of the operator just added."""
+
+    _operator: Transformation | None
+
+    def _settings(self, method: str) -> Transformation:
+        if self._operator is None:
+            raise wrong(
+                f"{method}() belongs right after the operator it is for; this is a {type(self).__name__} made by "
+                "union(), key_by() or a change of partitioning"
+            )
+        return self._operator
+
+    def name(self, name: str) -> Self:
+        """Name the operator for people: dashboard, metrics, error messages."""
+        self._settings("name").set_name(name)
+        return self
+
+    def uid(self, uid: str) -> Self:
+        """Name the operator's state; unique in the job, and not to change while the state is wanted."""
+        self._settings("uid").set_uid(uid)
+        return self
+
+    def set_parallelism(self, parallelism: int) -> Self:
+        """Run the operator in so many lanes and slots (1 to 64), whatever the program's default."""
+        self._settings("set_parallelism").set_parallelism(parallelism)
+        return self
+
+    def start_new_chain(self) -> Self:
+        """Keep the operator apart from the one before it: an exchange comes between."""
+        self._settings("start_new_chain").chaining = Chaining.HEAD
+        return self
+
+    def disable_chaining(self) -> Self:
+        """Keep the operator apart from the ones before and after it."""
+        self._settings("disable_chaining").chaining = Chaining.NEVER
+        return self
+
+
+class DataStream(_OperatorSettings):
+    """Records on their way from an operator, or from several after ``union``."""
+
+    def __init__(
+        self,
+        env: StreamExecutionEnvironment,
+        links: tuple[Link, ...],
+        operator: Transformation | None = None,
+        type_info: TypeInformation | None = None,
+    ) -> None:
+        self._env = env
+        self._links = links
+        self._operator = operator
+        self._type = type_info or Types.PICKLED_BYTE_ARRAY()
+
+    def get_name(self) -> str:
+        return self._settings("get_name").name
+
+    def get_type(self) -> TypeInformation:
+        """The declared type of the records, PICKLED_BYTE_ARRAY when none was declared."""
+        return self._type
+
+    def get_execution_environment(self) -> StreamExecutionEnvironment:
+        return self._env
+
+    def map(self, func: MapFunction | Callable[[Any], Any], output_type: TypeInformation | None = None) -> DataStream:
+        """One value for each value."""
+        checked_function("map", func, MapFunction, lambdas=True)
+        return self._then(OperatorKind.MAP, titled("Map", func), {"map": func}, output_type)
+
+    def flat_map(
+        self,
+        func: FlatMapFunction | Callable[[Any], Iterable[Any] | None],
+        output_type: TypeInformation | None = None,
+    ) -> DataStream:
+        """Any number of values for each value: an iterable, a generator, or None."""
+        checked_function("flat_map", func, FlatMapFunction, lambdas=True)
+        return self._then(OperatorKind.FLAT_MAP, titled("FlatMap", func), {"flat_map": func}, output_type)
+
+    def filter(self, func: FilterFunction | Callable[[Any], bool]) -> DataStream:
+        """The values for which ``func`` is true."""
+        checked_function("filter", func, FilterFunction, lambdas=True)
+        return self._then(OperatorKind.FILTER, titled("Filter", func), {"filter": func}, same_type=self._type)
+
+    def process(self, func: ProcessFunction, output_type: TypeInformation | None = None) -> DataStream:
+        """Any number of values for each value, with its event time."""
+        checked_function("process", func, ProcessFunction, lambdas=False)
+        return self._then(OperatorKind.PROCESS, titled("Process", func), {"process": func}, output_type)
+
+    def key_by(
+        self, key_selector: KeySelector | Callable[[Any], Any], key_type: TypeInformation | None = None
+    ) -> KeyedStream:
+        """The stream divided by key: all records of a key go to one lane, in order from each lane before.
+
+        Keys are None, bool, int, float, str, bytes, Decimal, date, time, datetime, or tuples and Rows of these;
+        another type fails the task by name. ``key_type`` coerces keys first.
+        """
+        checked_function("key_by", key_selector, KeySelector, lambdas=True)
+        return KeyedStream(self._env, self._links, key_selector, key_type, self._type)
+
+    def union(self, *streams: DataStream) -> DataStream:
+        """The records of all these streams together, in no promised order between them."""
+        links = self._links
+        for stream in streams:
+            if not isinstance(stream, DataStream):
+                raise wrong(f"union() takes streams, not {stream!r:.80}")
+            if stream._env is not self._env:
+                raise wrong("union() of streams from two environments; make both from the same one")
+            links += stream._links
+        plain = tuple(link if link.key is None else Link(link.source) for link in links)
+        return DataStream(self._env, plain, None, self._type)
+
+    def rebalance(self) -> DataStream:
+        """The same records, dealt to the next operator's lanes in turn."""
+        return self._shipped(Ship.REBALANCE)
+
+    def broadcast(self) -> DataStream:
+        """The same records, each to every lane of the next operator."""
+        return self._shipped(Ship.BROADCAST)
+
+    def forward(self) -> DataStream:
+        """The same records, lane i to lane i: the next operator must have the same parallelism."""
+        return self._shipped(Ship.FORWARD)
+
+    def assign_timestamps_and_watermarks(self, watermark_strategy: WatermarkStrategy) -> DataStream:
+        """Event times and watermarks as the strategy says; those from upstream end here."""
+        if not isinstance(watermark_strategy, WatermarkStrategy):
+            raise wrong(
+                f"assign_timestamps_and_watermarks() takes a WatermarkStrategy, not {watermark_strategy!r:.80}"
+            )
+        assigner = watermark_strategy.assigner
+        return self._then(
+            OperatorKind.TIMESTAMPS,
+            "Timestamps/Watermarks",
+            {} if assigner is None else {"timestamp": assigner},
+            params={"watermark": watermark_strategy.params()},
+            same_type=self._type,
+        )
+
+    def print(self, sink_identifier: str | None = None) -> DataStreamSink:
+        """Write each record to the task's standard output, after ``sink_identifier>`` when one is given.
+
+        Lines appear in ``streamctl logs``. They are immediate: after a failure some may come again.
+        """
+        if sink_identifier is not None and not isinstance(sink_identifier, str):
+            raise wrong(f"print() takes a str to stand before each line, not {sink_identifier!r:.60}")
+        return self._sink(OperatorKind.PRINT, "Sink: Print to Std. Out", {"label": sink_identifier or ""}, {})
+
+    def sink_to(self, sink: Sink) -> DataStreamSink:
+        """Write the records to a system outside of the job."""
+        if not isinstance(sink, Sink):
+            hint = "call .build() on the builder" if hasattr(sink, "build") else ""
+            raise wrong(f"sink_to() takes a Sink, such as a KafkaSink, not {sink!r:.80}", hint=hint)
+        return self._sink(sink.kind, f"Sink: {sink.describe()}", sink.params(), sink.functions())
+
+    # ---- how operators are added
+
+    def _then(
+        self,
+        kind: OperatorKind,
+        name: str,
+        functions: dict[str, Any],
+        output_type: TypeInformation | None = None,
+        *,
+        params: dict[str, Any] | None = None,
+        same_type: TypeInformation | None = None,
+    ) -> DataStream:
+        """A new operator that reads this stream."""
+        if output_type is not None and not isinstance(output_type, TypeInformation):
+            raise wrong(f"a declared type must come from Types, such as Types.STRING(), not {output_type!r:.80}")
+        type_info = output_type or same_type or Types.PICKLED_BYTE_ARRAY()
+        added = Transformation(kind, name, self._links, params or {}, functions)
+        if output_type is not None and output_type.shapes:
+            added.conversion = output_type
+        return DataStream(self._env, (Link(self._env._add(added)),), added, type_info)
+
+    def _shipped(self, ship: Ship) -> DataStream:
+        return DataStream(self._env, relinked(self._links, ship), None, self._type)
+
+    def _sink(
+        self, kind: OperatorKind, name: str, params: dict[str, Any], functions: dict[str, Any]
+    ) -> DataStreamSink:
+        return DataStreamSink(self._env._add(Transformation(kind, name, self._links, params, functions)))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+
+
+class DataStreamSink(_OperatorSettings):
+    """The end of a stream: an operator that gives nothing on."""
+
+    def __init__(self, operator: Transformation) -> None:
+        self._operator = operator
+
+
+class KeyedStream(DataStream):
+    """A stream divided by key. Operators that follow see one key's records in one lane, and hold state for each key.
+
+    name(), uid() and set_parallelism() belong to the operator before or after it.
+    """
+
+    def __init__(
+        self,
+        env: StreamExecutionEnvironment,
+        links: tuple[Link, ...],
+        key_selector: KeySelector | Callable[[Any], Any],
+        key_type: TypeInformation | None,
+        type_info: TypeInformation,
+    ) -> None:
+        if key_type is not None and not isinstance(key_type, TypeInformation):
+            raise wrong(f"a declared type must come from Types, such as Types.STRING(), not {key_type!r:.80}")
+        key = key_selector if key_type is None else TypedKey(key_selector, key_type)
+        super().__init__(env, relinked(links, Ship.HASH, key), None, type_info)
+
+    def map(self, func: MapFunction | Callable[[Any], Any], output_type: TypeInformation | None = None) -> DataStream:
+        """One value for each value; a MapFunction can hold keyed state."""
+        if not isinstance(func, MapFunction):
+            return super().map(func, output_type)
+        return self._keyed(titled("Map", func), KeyedMap(func), output_type)
+
+    def flat_map(
+        self,
+        func: FlatMapFunction | Callable[[Any], Iterable[Any] | None],
+        output_type: TypeInformation | None = None,
+    ) -> DataStream:
+        """Any number of values for each value; a FlatMapFunction can hold keyed state."""
+        if not isinstance(func, FlatMapFunction):
+            return super().flat_map(func, output_type)
+        return self._keyed(titled("FlatMap", func), KeyedFlatMap(func), output_type)
+
+    def filter(self, func: FilterFunction | Callable[[Any], bool]) -> DataStream:
+        """The values for which ``func`` is true; a FilterFunction can hold keyed state."""
+        if not isinstance(func, FilterFunction):
+            return super().filter(func)
+        return self._keyed(titled("Filter", func), KeyedFilter(func), None, same_type=self._type)
+
+    def process(  # type: ignore[override]  # as in Flink: a keyed stream takes another kind of function
+        self, func: KeyedProcessFunction, output_type: TypeInformation | None = None
+    ) -> DataStream:
+        """Any number of values for each value and timer, with state and timers of the key."""
+        checked_function("process", func, KeyedProcessFunction, lambdas=False)
+        return self._keyed(titled("KeyedProcess", func), func, output_type)
+
+    def reduce(self, func: ReduceFunction | Callable[[Any, Any], Any]) -> DataStream:
+        """A running reduction of each key: the first value as it is, then each new result."""
+        checked_function("reduce", func, ReduceFunction, lambdas=True)
+        return self._then(OperatorKind.REDUCE, titled("Reduce", func), {"reduce": func}, same_type=self._type)
+
+    def sum(self, position_to_sum: int | str = 0) -> DataStream:
+        """A running sum of each key over a field, by index or name; over bare numbers without one.
+
+        The other fields stay those of the key's first record.
+        """
+        return self._aggregation("sum", position_to_sum)
+
+    def min(self, position_to_min: int | str = 0) -> DataStream:
+        """The running least of a field; the other fields stay those of the key's first record."""
+        return self._aggregation("min", position_to_min)
+
+    def max(self, position_to_max: int | str = 0) -> DataStream:
+        """The running greatest of a field; the other fields stay those of the key's first record."""
+        return self._aggregation("max", position_to_max)
+
+    def min_by(self, position_to_min_by: int | str = 0) -> DataStream:
+        """The running record with the least of a field; the earlier one among equals."""
+        return self._aggregation("min_by", position_to_min_by)
+
+    def max_by(self, position_to_max_by: int | str = 0) -> DataStream:
+        """The running record with the greatest of a field; the earlier one among equals."""
+        return self._aggregation("max_by", position_to_max_by)
+
+    def window(self, window_assigner: WindowAssigner) -> WindowedStream:
+        """Each key's records put into windows."""
+        if not isinstance(window_assigner, WindowAssigner):
+            raise wrong(
+                "window() takes a window assigner, such as TumblingEventTimeWindows.of(Time.minutes(1)), not "
+                f"{window_assigner!r:.80}"
+            )
+        return WindowedStream(self, window_assigner)
+
+    def rebalance(self) -> NoReturn:
+        """Refused: the key decides where a record goes."""
+        self._no_shipping("rebalance")
+
+    def broadcast(self) -> NoReturn:
+        """Refused: the key decides where a record goes."""
+        self._no_shipping("broadcast")
+
+    def forward(self) -> NoReturn:
+        """Refused: the key decides where a record goes."""
+        self._no_shipping("forward")
+
+    def _no_shipping(self, method: str) -> NoReturn:
+        raise wrong(
+            f"{method}() after key_by(): the key decides where a record of a keyed stream goes",
+            code="keyed-stream-partitioning",
+            hint=f"call {method}() before key_by() or after the operator that follows it",
+        )
+
+    def _keyed(
+        self,
+        name: str,
+        func: KeyedProcessFunction,
+        output_type: TypeInformation | None,
+        *,
+        same_type: TypeInformation | None = None,
+    ) -> DataStream:
+        functions = {"process": func}
+        return self._then(OperatorKind.KEYED_PROCESS, name, functions, output_type, same_type=same_type)
+
+    def _aggregation(self, op: str, field: int | str) -> DataStream:
+        if type(field) not in (int, str) or field == "" or (isinstance(field, int) and field < 0):
+            raise wrong(f"{op}() takes the index or the name of a field, not {field!r:.60}")
+        params = {"op": op, "field": field}
+        return self._then(OperatorKind.AGGREGATE, f"{op}({field})", {}, params=params, same_type=self._type)
+
+
+class WindowedStream:
+    """A keyed stream in windows, waiting for what to do with each window.
+
+    A window gives its results when the watermark passes its end, and again for each late value that comes within
+    the allowed lateness. After that its state is gone and later values are dropped.
+    """
+
+    def __init__(self, keyed: KeyedStream, assigner: WindowAssigner, allowed_lateness_ms: int = 0) -> None:
+        self._keyed = keyed
+        self._assigner = assigner
+        self._allowed_lateness_ms = allowed_lateness_ms
+
+    def allowed_lateness(self, time_ms: int) -> WindowedStream:
+        """Keep windows for so many ms after the watermark passed their end."""
+        if type(time_ms) is not int or time_ms < 0:
+            raise wrong(f"allowed_lateness() takes milliseconds, a whole number from 0, not {time_ms!r:.60}")
+        return WindowedStream(self._keyed, self._assigner, time_ms)
+
+    def reduce(
+        self,
+        reduce_function: ReduceFunction | Callable[[Any, Any], Any],
+        window_function: AnyWindowFunction | None = None,
+        output_type: TypeInformation | None = None,
+    ) -> DataStream:
+        """The reduction of each window's values, kept as they come; ``window_function`` then sees this one value."""
+        checked_function("reduce", reduce_function, ReduceFunction, lambdas=True)
+        return self._window("reduce", reduce_function, window_function, output_type)
+
+    def aggregate(
+        self,
+        aggregate_function: AggregateFunction,
+        window_function: AnyWindowFunction | None = None,
+        accumulator_type: TypeInformation | None = None,
+        output_type: TypeInformation | None = None,
+    ) -> DataStream:
+        """The aggregate of each window's values, kept as they come; ``window_function`` then sees this one result."""
+        checked_function("aggregate", aggregate_function, AggregateFunction, lambdas=False)
+        return self._window("aggregate", aggregate_function, window_function, output_type)
+
+    def process(
+        self,
+        process_window_function: ProcessWindowFunction[Any, Any, Any, Any],
+        output_type: TypeInformation | None = None,
+    ) -> DataStream:
+        """Any number of values from all values of each window, which are kept until it is over."""
+        checked_function("process", process_window_function, ProcessWindowFunction, lambdas=False)
+        return self._window("", None, process_window_function, output_type)
+
+    def apply(
+        self, window_function: WindowFunction[Any, Any, Any, Any], output_type: TypeInformation | None = None
+    ) -> DataStream:
+        """As ``process``, without a context."""
+        checked_function("apply", window_function, WindowFunction, lambdas=False)
+        return self._window("", None, window_function, output_type)
+
+    def _window(
+        self,
+        role: str,
+        incremental: Any,
+        window_function: AnyWindowFunction | None,
+        output_type: TypeInformation | None,
+    ) -> DataStream:
+        functions = {role: incremental} if role else {}
+        named = incremental
+        if window_function is not None:
+            if not isinstance(window_function, ProcessWindowFunction):
+                checked_function(role, window_function, WindowFunction, lambdas=False)
+            named = window_function
+            functions["process"] = (
+                AppliedWindow(window_function) if isinstance(window_function, WindowFunction) else window_function
+            )
+        params = {
+            "assigner": self._assigner.params(),
+            "evaluation": list(functions),
+            "allowed_lateness_ms": self._allowed_lateness_ms,
+        }
+        name = titled(str(self._assigner), named)
+        return self._keyed._then(OperatorKind.WINDOW, name, functions, output_type, params=params)

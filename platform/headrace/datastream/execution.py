@@ -1,0 +1,85 @@
+"""Who runs a program when it calls ``execute``.
+
+    streamctl submit job.py    installs an executor around the script
+    python job.py              with HEADRACE_BOOTSTRAP set: the executor "cluster", else the executor "local",
+                               each found by the entry point of that name in the group "headrace.executors"
+
+An entry point is a callable without arguments that gives an executor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from headrace.common.job_client import JobClient
+from headrace.errors import UsageError
+from headrace.protocol.submission import Submit
+
+ENTRY_POINTS = "headrace.executors"
+
+
+class Executor(Protocol):
+    """Takes a job and runs it somewhere."""
+
+    def submit(self, submit: Submit, code: bytes, *, wait: bool) -> JobClient:
+        """Start the job and return when it runs.
+
+        ``submit`` comes without its code; ``code`` is the bundle, to be attached or uploaded. With ``wait`` the
+        program wants the job's end: an executor that waits returns then, with a result that is done; one that
+        does not wait returns at once. Raises UsageError when the job is refused, UnavailableError when no
+        cluster answers, JobFailedError when it waited and the job failed.
+        """
+
+
+@dataclass(frozen=True)
+class Installed:
+    """An executor, and what it wants of programs that do not say it themselves."""
+
+    executor: Executor
+    parallelism: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+_installed: list[Installed] = []
+
+
+@contextmanager
+def executor_installed(
+    executor: Executor, *, parallelism: int | None = None, options: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Programs that call ``execute`` inside of this context run on ``executor``.
+
+    ``parallelism`` and ``options`` are where a new environment starts from; the program's own settings win.
+    """
+    _installed.append(Installed(executor, parallelism, dict(options or {})))
+    try:
+        yield
+    finally:
+        _installed.pop()
+
+
+def installed() -> Installed | None:
+    """The innermost installed executor."""
+    return _installed[-1] if _installed else None
+
+
+def active_executor() -> Executor:
+    """The executor for this process. Raises UsageError (no-executor) when there is none."""
+    if _installed:
+        return _installed[-1].executor
+    from importlib.metadata import entry_points  # here: slot workers import this module and never get here
+
+    from headrace.settings import Settings
+
+    name = "cluster" if Settings().bootstrap else "local"
+    for entry_point in entry_points(group=ENTRY_POINTS, name=name):
+        executor: Executor = entry_point.load()()
+        return executor
+    raise UsageError(
+        "no-executor",
+        "execute() found nothing to run this job on",
+        hint="run the script with `streamctl submit job.py`; `streamctl up` starts a cluster here",
+    )

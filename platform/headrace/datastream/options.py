@@ -1,0 +1,119 @@
+"""Options that a program's Configuration may hold and that are read before submission; Flink's names.
+
+    parallelism.default                  parallelism of operators without their own (1)
+    pipeline.name                        the job's name
+    pipeline.lanes                       lanes of operators without their own parallelism (that parallelism);
+                                         a job can later be spread over as many slots as it has lanes
+    pipeline.operator-chaining.enabled   whether operators share vertices (true)
+    restart-strategy.type                exponential-delay (default), fixed-delay, none
+    restart-strategy.fixed-delay.        attempts (3), delay (1 s)
+    restart-strategy.exponential-delay.  attempts-before-fail (3), initial-backoff (1 s), max-backoff (1 min),
+                                         backoff-multiplier (1.5)
+
+Attempts count failures of a lane without a commit between. A duration is a number with a unit (ms, s, min, h, d),
+or a bare number of milliseconds. All other options travel with the job as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from headrace.common.call_site import wrong
+from headrace.common.configuration import Configuration
+from headrace.protocol.submission import ExponentialDelay, FixedDelay, NoRestart, RestartStrategy
+
+PARALLELISM = "parallelism.default"
+NAME = "pipeline.name"
+LANES = "pipeline.lanes"
+CHAINING = "pipeline.operator-chaining.enabled"
+RESTART = "restart-strategy.type"
+
+_UNITS_MS = {"ms": 1, "s": 1_000, "sec": 1_000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"([0-9]+) *([a-z]*)")
+
+T = TypeVar("T")
+
+
+def number(options: Configuration, key: str) -> int | None:
+    """An option that is a whole number, None when it is not set."""
+    return _read(options, key, int, "a whole number")
+
+
+def switch(options: Configuration, key: str, default: bool) -> bool:
+    """An option that is true or false."""
+    value = _read(options, key, _switch, "true or false")
+    return default if value is None else value
+
+
+def restart_strategy(options: Configuration) -> RestartStrategy:
+    """The restart strategy that the options describe. Raises UsageError (option-invalid) naming the option."""
+    kind = options.get_string(RESTART, "exponential-delay")
+    prefix = f"restart-strategy.{kind}."
+    match kind:
+        case "none" | "off" | "disable":
+            return NoRestart()
+        case "fixed-delay" | "fixeddelay":
+            fixed = FixedDelay()
+            return FixedDelay(
+                attempts=_count(options, prefix + "attempts", fixed.attempts),
+                delay_ms=_duration(options, prefix + "delay", fixed.delay_ms),
+            )
+        case "exponential-delay" | "exponentialdelay":
+            growing = ExponentialDelay()
+            multiplier = _read(options, prefix + "backoff-multiplier", _multiplier, "a number from 1")
+            return ExponentialDelay(
+                attempts=_count(options, prefix + "attempts-before-fail", growing.attempts),
+                initial_ms=_duration(options, prefix + "initial-backoff", growing.initial_ms),
+                max_ms=_duration(options, prefix + "max-backoff", growing.max_ms),
+                multiplier=growing.multiplier if multiplier is None else multiplier,
+            )
+    raise wrong(f"{RESTART} is {kind!r}; it can be exponential-delay, fixed-delay or none", code="option-invalid")
+
+
+def _read(options: Configuration, key: str, read: Callable[[str], T], expected: str) -> T | None:
+    text = options.get_string(key)
+    if text is None:
+        return None
+    try:
+        return read(text)
+    except ValueError:
+        raise wrong(f"{key} is {text!r}; it must be {expected}", code="option-invalid") from None
+
+
+def _count(options: Configuration, key: str, default: int) -> int:
+    value = _read(options, key, _natural, "a whole number from 0")
+    return default if value is None else value
+
+
+def _duration(options: Configuration, key: str, default: int) -> int:
+    value = _read(options, key, _milliseconds, "a duration such as 500 ms, 10 s or 1 min")
+    return default if value is None else value
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
+
+
+def _multiplier(text: str) -> float:
+    value = float(text)
+    if not 1 <= value < float("inf"):
+        raise ValueError
+    return value
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError
+    return text.lower() == "true"
+
+
+def _milliseconds(text: str) -> int:
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None or (match[2] or "ms") not in _UNITS_MS:
+        raise ValueError
+    return int(match[1]) * _UNITS_MS[match[2] or "ms"]

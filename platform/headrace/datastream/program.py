@@ -1,0 +1,131 @@
+"""A program as data: its StreamGraph, and the user's functions by id.
+
+Ids count the functions in the order the program gave them; an object used twice has one id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.common.call_site import wrong
+from headrace.datastream.transformation import Transformation, function_name
+from headrace.datastream.typed import TypeConversion, user_function
+from headrace.graph.job_graph import LANES_MAX, OperatorKind
+from headrace.graph.stream_graph import StreamEdge, StreamGraph, StreamNode
+
+#: What a role is called towards people, where it is not the method's name.
+_TITLES = {
+    "items": "from_collection",
+    "timestamp": "timestamp assigner",
+    "value": "value serializer",
+    "key": "key serializer",
+    "headers": "header provider",
+}
+
+
+@dataclass(frozen=True)
+class UserFunction:
+    """A function of the program: what it is for, the line that gave it, and the object itself."""
+
+    title: str
+    site: str
+    function: Any
+
+
+@dataclass(frozen=True)
+class Program:
+    """All that ``execute`` submits, before functions are pickled."""
+
+    graph: StreamGraph
+    functions: dict[str, UserFunction]
+
+
+def program_of(
+    transformations: Iterable[Transformation], *, parallelism: int, lanes: int | None, chaining: bool
+) -> Program:
+    """The program of these transformations, in the order they were made.
+
+    ``parallelism`` is for operators without their own; these run in ``lanes`` lanes, an operator with its own
+    parallelism in as many lanes as that. Raises UsageError when there are no transformations, or fewer lanes
+    than the parallelism.
+    """
+    building = _Building(parallelism, lanes or parallelism)
+    for transformation in transformations:
+        building.add(transformation)
+    if not building.nodes:
+        raise wrong("the program has no operators to execute", code="job-empty", hint="make streams before execute()")
+    return Program(StreamGraph(tuple(building.nodes), chaining), building.functions)
+
+
+class _Building:
+    def __init__(self, parallelism: int, lanes: int) -> None:
+        if not parallelism <= lanes <= LANES_MAX:
+            raise wrong(
+                f"pipeline.lanes is {lanes} at a parallelism of {parallelism}; it must be from {parallelism} to "
+                f"{LANES_MAX}",
+                code="parallelism-invalid",
+            )
+        self.nodes: list[StreamNode] = []
+        self.functions: dict[str, UserFunction] = {}
+        self._parallelism = parallelism
+        self._lanes = lanes
+        self._position: dict[Transformation, int] = {}
+        self._ids: dict[int, str] = {}  # id() of a function, which self.functions keeps alive
+
+    def add(self, transformation: Transformation) -> None:
+        own = transformation.parallelism
+        node = StreamNode(
+            kind=transformation.kind,
+            name=transformation.name,
+            site=transformation.site,
+            inputs=tuple(
+                StreamEdge(
+                    self._position[link.source],
+                    link.ship,
+                    None if link.key is None else self._function("key_by", link.site, link.key),
+                )
+                for link in transformation.links
+            ),
+            uid=transformation.uid,
+            parallelism=own or self._parallelism,
+            lanes=own or self._lanes,
+            chaining=transformation.chaining,
+            params=transformation.params,
+            functions={
+                role: self._function(_TITLES.get(role, role), transformation.site, function)
+                for role, function in transformation.functions.items()
+            },
+        )
+        self._append(transformation, node)
+        if transformation.conversion is not None:
+            self._append(transformation, self._conversion(transformation, node))
+
+    def _append(self, transformation: Transformation, node: StreamNode) -> None:
+        self._position[transformation] = len(self.nodes)
+        self.nodes.append(node)
+
+    def _conversion(self, transformation: Transformation, node: StreamNode) -> StreamNode:
+        """An operator right after ``node`` that gives its results the form of their declared type."""
+        assert transformation.conversion is not None
+        return StreamNode(
+            kind=OperatorKind.MAP,
+            name=f"to {transformation.conversion}"[:500],
+            site=node.site,
+            inputs=(StreamEdge(self._position[transformation]),),
+            uid=f"{node.uid}.type" if node.uid else None,
+            parallelism=node.parallelism,
+            lanes=node.lanes,
+            functions={"map": self._function("type", node.site, TypeConversion(transformation.conversion))},
+        )
+
+    def _function(self, title: str, site: str, function: Any) -> str:
+        known = self._ids.get(id(function))
+        if known is not None:
+            return known
+        function_id = f"f{len(self.functions) + 1}"
+        self._ids[id(function)] = function_id
+        name = function_name(user_function(function)) if title != "from_collection" else ""
+        self.functions[function_id] = UserFunction(f"{title} {name!r}" if name else title, site, function)
+        return function_id

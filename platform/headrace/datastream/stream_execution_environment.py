@@ -1,0 +1,176 @@
+"""StreamExecutionEnvironment: where a program begins and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from headrace.common.call_site import wrong
+from headrace.common.configuration import Configuration
+from headrace.common.job_client import JobClient
+from headrace.common.job_execution_result import JobExecutionResult
+from headrace.common.typeinfo import TypeInformation
+from headrace.common.watermark_strategy import WatermarkStrategy
+from headrace.datastream import options
+from headrace.datastream.connectors.base import Source
+from headrace.datastream.data_stream import DataStream
+from headrace.datastream.execution import active_executor, installed
+from headrace.datastream.program import Program, program_of
+from headrace.datastream.transformation import Link, Transformation, checked_parallelism
+from headrace.graph.job_graph import OperatorKind
+
+__all__ = ["StreamExecutionEnvironment"]
+
+
+class StreamExecutionEnvironment:
+    """Collects a program's operators, and executes them as one job.
+
+    After ``execute`` it is empty again and can take another program. One thread at a time.
+    """
+
+    def __init__(self, configuration: Configuration | None = None) -> None:
+        self._options = Configuration()
+        self._parallelism = 1
+        self._chaining = True
+        self._transformations: list[Transformation] = []
+        if (host := installed()) is not None:
+            self.configure(Configuration(host.options))
+            if host.parallelism is not None:
+                self.set_parallelism(host.parallelism)
+        if configuration is not None:
+            self.configure(configuration)
+
+    @staticmethod
+    def get_execution_environment(configuration: Configuration | None = None) -> StreamExecutionEnvironment:
+        """A new environment. Defaults come from what runs the script, such as ``streamctl submit -p 4``."""
+        return StreamExecutionEnvironment(configuration)
+
+    # ---- settings
+
+    def configure(self, configuration: Configuration) -> None:
+        """Set options by name (``headrace.datastream.options``); an option set before is replaced."""
+        if not isinstance(configuration, Configuration):
+            raise wrong(f"configure() takes a Configuration, not {configuration!r:.80}")
+        parallelism = options.number(configuration, options.PARALLELISM)
+        if parallelism is not None:
+            self.set_parallelism(parallelism)
+        self._chaining = options.switch(configuration, options.CHAINING, self._chaining)
+        options.number(configuration, options.LANES)
+        options.restart_strategy(configuration)
+        self._options.add_all(configuration)
+
+    def set_parallelism(self, parallelism: int) -> StreamExecutionEnvironment:
+        """Parallelism (1 to 64) of operators that do not set their own: how many slots they are spread over."""
+        self._parallelism = checked_parallelism(parallelism)
+        return self
+
+    def get_parallelism(self) -> int:
+        return self._parallelism
+
+    def disable_operator_chaining(self) -> StreamExecutionEnvironment:
+        """Give each operator a vertex of its own, with exchanges between; for finding slow ones."""
+        self._chaining = False
+        return self
+
+    def is_chaining_enabled(self) -> bool:
+        return self._chaining
+
+    # ---- sources
+
+    def from_collection(self, collection: Iterable[Any], type_info: TypeInformation | None = None) -> DataStream:
+        """The items, in order, from one lane; then the end. They travel in the job's code, so keep them few."""
+        if isinstance(collection, (str, bytes)) or not isinstance(collection, Iterable):
+            raise wrong(f"from_collection() takes a list or another iterable, not {collection!r:.80}")
+        items = list(collection)
+        if type_info is not None:
+            if not isinstance(type_info, TypeInformation):
+                raise wrong(f"a declared type must come from Types, such as Types.STRING(), not {type_info!r:.80}")
+            try:
+                items = [type_info.convert(item) for item in items]
+            except TypeError as error:
+                raise wrong(f"from_collection(): {error}") from None
+        operator = Transformation(
+            OperatorKind.COLLECTION_SOURCE,
+            "Source: Collection",
+            params={"count": len(items)},
+            functions={"items": items},
+            parallelism=1,
+            parallelism_max=1,
+        )
+        return DataStream(self, (Link(self._add(operator)),), operator, type_info)
+
+    def from_source(
+        self,
+        source: Source,
+        watermark_strategy: WatermarkStrategy,
+        source_name: str,
+        type_info: TypeInformation | None = None,
+    ) -> DataStream:
+        """The records of a source, such as a KafkaSource, with event times and watermarks as the strategy says."""
+        if not isinstance(source, Source):
+            hint = "call .build() on the builder" if hasattr(source, "build") else ""
+            raise wrong(f"from_source() takes a Source, such as a KafkaSource, not {source!r:.80}", hint=hint)
+        if not isinstance(watermark_strategy, WatermarkStrategy):
+            raise wrong(
+                "from_source() takes a WatermarkStrategy, such as WatermarkStrategy.no_watermarks(), not "
+                f"{watermark_strategy!r:.80}"
+            )
+        functions = source.functions()
+        if watermark_strategy.assigner is not None:
+            functions["timestamp"] = watermark_strategy.assigner
+        operator = Transformation(
+            source.kind,
+            "Source",
+            params={**source.params(), "watermark": watermark_strategy.params()},
+            functions=functions,
+        )
+        operator.set_name(source_name)
+        operator.name = f"Source: {source_name}"[:500]
+        declared = type_info or source.produced_type()
+        return DataStream(self, (Link(self._add(operator)),), operator, declared)
+
+    # ---- execution
+
+    def execute(self, job_name: str | None = None) -> JobExecutionResult:
+        """Submit the program as one job.
+
+        Run by ``streamctl submit`` it returns when the job is RUNNING; with --wait, when it has ended. Raises
+        UsageError for a program that cannot run, UnavailableError when no cluster answers (retrying is safe),
+        JobFailedError when it waited and the job failed.
+        """
+        client = self._submit(job_name, wait=True)
+        result = client.get_job_execution_result()
+        if result.done():
+            return result.result()
+        return JobExecutionResult(client.get_job_id(), "RUNNING")
+
+    def execute_async(self, job_name: str | None = None) -> JobClient:
+        """As ``execute``, without waiting for the job's end."""
+        return self._submit(job_name, wait=False)
+
+    def program(self) -> Program:
+        """The program so far, as data. Raises UsageError when it is empty or does not fit together."""
+        return program_of(
+            self._transformations,
+            parallelism=self._parallelism,
+            lanes=options.number(self._options, options.LANES),
+            chaining=self._chaining,
+        )
+
+    def _submit(self, job_name: str | None, *, wait: bool) -> JobClient:
+        name = job_name or self._options.get_string(options.NAME) or "Headrace Streaming Job"
+        if not isinstance(name, str) or len(name) > 200:
+            raise wrong(f"a job's name must be a str of 1 to 200 characters, not {name!r:.60}")
+        from headrace.datastream.submission import build_submission  # here: slot workers never submit
+
+        submission = build_submission(self.program(), name, self._options.to_dict())
+        executor = active_executor()
+        self._transformations = []
+        return executor.submit(submission.submit, submission.code, wait=wait)
+
+    def _add(self, transformation: Transformation) -> Transformation:
+        self._transformations.append(transformation)
+        return transformation
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("cannot pickle 'StreamExecutionEnvironment' object")
