@@ -12,21 +12,30 @@ from headrace.errors import UnavailableError
 QUIET_S = 20.0
 
 
+class SinkWatch:
+    """Counts committed records of a topic while a job writes them."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._rows = 0
+        self._consumer = _consumer(bootstrap, {"fetch.wait.max.ms": 10})
+        partitions = self._consumer.list_topics(topic, timeout=QUIET_S).topics[topic].partitions
+        self._consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
+
+    def poll(self) -> int:
+        """How many have become visible so far; does not wait."""
+        self._rows += sum(message.error() is None for message in self._consumer.consume(5000, timeout=0))
+        return self._rows
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
 def read_committed(bootstrap: str, topic: str) -> Iterator[tuple[bytes | None, bytes]]:
     """(key, value) of every committed record up to the end that the topic has now, partition order.
 
     Raises UnavailableError when the broker sends nothing for QUIET_S before the end.
     """
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "trial",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-        }
-    )
+    consumer = _consumer(bootstrap, {"enable.partition.eof": True})
     try:
         partitions = consumer.list_topics(topic, timeout=QUIET_S).topics[topic].partitions
         consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
@@ -46,3 +55,16 @@ def read_committed(bootstrap: str, topic: str) -> Iterator[tuple[bytes | None, b
                     open_partitions.discard(message.partition())
     finally:
         consumer.close()
+
+
+def _consumer(bootstrap: str, options: dict[str, str | int | bool]) -> Consumer:
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "trial",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            **options,
+        }
+    )
