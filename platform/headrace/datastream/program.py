@@ -1,6 +1,7 @@
 """A program as data: its StreamGraph, and the user's functions by id.
 
-Ids count the functions in the order the program gave them; an object used twice has one id.
+Ids count the functions in the order the program gave them. A function used by two operators has two ids, so that
+each operator has a copy of its own; the key selector of one key_by has one id on all its edges.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.common.call_site import wrong
-from headrace.datastream.transformation import Transformation, function_name
+from headrace.datastream.transformation import Link, Transformation, function_name
 from headrace.datastream.typed import TypeConversion, user_function
 from headrace.graph.job_graph import LANES_MAX, OperatorKind
 from headrace.graph.stream_graph import StreamEdge, StreamGraph, StreamNode
@@ -72,7 +73,7 @@ class _Building:
         self._parallelism = parallelism
         self._lanes = lanes
         self._position: dict[Transformation, int] = {}
-        self._ids: dict[int, str] = {}  # id() of a function, which self.functions keeps alive
+        self._key_ids: dict[int, str] = {}  # by id() of a key selector, which self.functions keeps alive
 
     def add(self, transformation: Transformation) -> None:
         own = transformation.parallelism
@@ -84,7 +85,7 @@ class _Building:
                 StreamEdge(
                     self._position[link.source],
                     link.ship,
-                    None if link.key is None else self._function("key_by", link.site, link.key),
+                    None if link.key is None else self._key(link),
                 )
                 for link in transformation.links
             ),
@@ -120,12 +121,14 @@ class _Building:
             functions={"map": self._function("type", node.site, TypeConversion(transformation.conversion))},
         )
 
+    def _key(self, link: Link) -> str:
+        known = self._key_ids.get(id(link.key))
+        if known is None:
+            known = self._key_ids[id(link.key)] = self._function("key_by", link.site, link.key)
+        return known
+
     def _function(self, title: str, site: str, function: Any) -> str:
-        known = self._ids.get(id(function))
-        if known is not None:
-            return known
         function_id = f"f{len(self.functions) + 1}"
-        self._ids[id(function)] = function_id
         name = function_name(user_function(function)) if title != "from_collection" else ""
         self.functions[function_id] = UserFunction(f"{title} {name!r}" if name else title, site, function)
         return function_id

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from headrace.common.call_site import call_site, wrong
 from headrace.common.typeinfo import TypeInformation
+from headrace.datastream.functions import Function
 from headrace.graph.job_graph import LANES_MAX, OperatorKind, Ship
 from headrace.graph.stream_graph import Chaining
 
@@ -81,16 +82,13 @@ def checked_parallelism(parallelism: int) -> int:
 
 def checked_function(method: str, function: Any, kind: type, *, lambdas: bool) -> Any:
     """The function, if it is a ``kind``, or a callable where ``lambdas``; else the user's line is named."""
-    if isinstance(function, kind) or (lambdas and callable(function) and not isinstance(function, type)):
+    forgotten = isinstance(function, type) and issubclass(function, Function)
+    if isinstance(function, kind) or (lambdas and callable(function) and not forgotten):
         return function
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
     expected = f"{article} {kind.__name__}" + (" or a callable" if lambdas else "")
-    hint = (
-        f"make an instance: {function.__name__}()"
-        if isinstance(function, type) and issubclass(function, kind)
-        else ""
-    )
     given = f"the class {function.__name__}" if isinstance(function, type) else f"{function!r:.80}"
+    hint = f"make an instance: {function.__name__}()" if forgotten and issubclass(function, kind) else ""
     raise wrong(f"{method}() takes {expected}, not {given}", code="function-invalid", hint=hint)
 
 
