@@ -33,3 +33,15 @@ class Settings(BaseSettings):
     maven_repo: str | None = Field(None, description="Maven repository for Kafka's jars; unset: jgo's default")
     rest_host: str = "127.0.0.1"
     rest_port: int = 8081
+    control_partitions: int = Field(
+        16, ge=1, le=1000, description="partitions of the control topics, when they are first created"
+    )
+    session_timeout_s: float = Field(
+        6.0,
+        ge=1,
+        le=60,
+        description="a Dispatcher silent for this long is replaced; brokers refuse less than 6 by default",
+    )
+    job_retention_s: float = Field(
+        86_400, ge=1, description="an ended job's id, result and view are kept this long; topics of a failed one too"
+    )
