@@ -68,7 +68,7 @@ class JobEvents:
         self._connection.close()
 
     def push_back(self, events: list[JobEvent]) -> None:
-        """Give events back, to be taken again first."""
+        """Give events back, in order, to be taken again first."""
         self._waiting.extendleft(reversed(events))
 
     def take(self, timeout_s: float) -> list[JobEvent]:
@@ -116,11 +116,12 @@ class JobsClient:
         self._connect = connect
         self._topics = Topics(namespace)
 
-    def submit(self, submit: Submit, code: bytes | None) -> tuple[JobEvent, JobEvents]:
-        """Submit a job with its code bundle; the acknowledgement, and the job's events after it.
+    def submit(self, submit: Submit, code: bytes | None, *, again: bool = False) -> tuple[JobEvent, JobEvents]:
+        """Submit a job with its code bundle; the acknowledgement, and the job's events, that one among them.
 
-        Repeating the same submission is safe. Raises UsageError when it was refused, UnavailableError when
-        Kafka or every Dispatcher is silent.
+        Repeating the same submission is safe. ``again`` says that the id may have been used before: then the
+        events begin with the oldest that Kafka keeps, so that they tell where the job stands. Raises UsageError
+        when it was refused, UnavailableError when Kafka or every Dispatcher is silent.
         """
         connection = self._connect()
         try:
@@ -133,8 +134,15 @@ class JobsClient:
                     f"the job graph takes {len(body):,} bytes; {SUBMISSION_BYTES_MAX:,} fit",
                     hint="make fewer operators, or shorter names and options",
                 )
-            events = self._open(connection, submit.job_id)
-            answer = self._request(connection, events, submit.job_id, submit.request_id, body)
+            events = self._open(connection, submit.job_id, from_oldest=again)
+            answer = self._request(
+                connection,
+                events,
+                submit.job_id,
+                submit.request_id,
+                body,
+                again=f"submitting again is safe (with --job-id {submit.job_id})",
+            )
         except BaseException:
             connection.close()
             raise
@@ -148,16 +156,16 @@ class JobsClient:
         )
 
     def cancel(self, job_id: str, request_id: str) -> tuple[JobEvent, JobEvents]:
-        """Ask for a job's end; the answer, and the job's events from the request on.
+        """Ask for a job's end; the answer, and the job's events from the request on, the answer among them.
 
         Raises UsageError when it was refused (the job has ended, or is not known).
         """
         connection = self._connect()
         try:
             self._require_topics(connection)
-            events = self._open(connection, job_id)
+            events = self._open(connection, job_id, from_oldest=False)
             body = Cancel(type="cancel", request_id=request_id, job_id=job_id).model_dump_json().encode()
-            answer = self._request(connection, events, job_id, request_id, body)
+            answer = self._request(connection, events, job_id, request_id, body, again="asking again is safe")
         except BaseException:
             connection.close()
             raise
@@ -176,33 +184,29 @@ class JobsClient:
             raise no_dispatcher(self._topics, connection.bootstrap)
         return home_partition(job_id, count)
 
-    def _open(self, connection: Connection, job_id: str) -> JobEvents:
+    def _open(self, connection: Connection, job_id: str, *, from_oldest: bool) -> JobEvents:
         topic = self._topics.job_events
         partition = self._partition(connection, topic, job_id)
         _, end = connection.offsets(topic, partition)
-        connection.assign([(topic, partition, end)])
+        connection.assign([(topic, partition, None if from_oldest else end)])
         return JobEvents(connection, self._topics, job_id)
 
     def _request(
-        self, connection: Connection, events: JobEvents, job_id: str, request_id: str, body: bytes
+        self, connection: Connection, events: JobEvents, job_id: str, request_id: str, body: bytes, *, again: str
     ) -> JobEvent:
         connection.send(self._topics.jobs, None, [(job_id.encode(), body)])
         deadline = clock.monotonic_s() + ANSWER_S
-        others: list[JobEvent] = []
+        seen: list[JobEvent] = []
         while (left := deadline - clock.monotonic_s()) > 0:
-            for event in events.take(min(left, 0.5)):
+            seen += events.take(min(left, 0.5))
+            for event in seen:
                 if event.request_id == request_id and event.type != "STATUS":
-                    answer = event
-                    break
-                others.append(event)
-            else:
-                continue
-            events.push_back(others)
-            return answer
+                    events.push_back(seen)
+                    return event
         raise UnavailableError(
             "no-dispatcher-answer",
             f"the request is in Kafka, but no Dispatcher answered within {ANSWER_S:.0f} s",
-            hint=f"submitting again is safe (with --job-id {job_id}); is a Dispatcher running?",
+            hint=f"{again}; is a Dispatcher running?",
         )
 
 

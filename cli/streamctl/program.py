@@ -58,11 +58,11 @@ class Submission:
         submit = self._as_asked(submit)
         self._output.facts.update({"job_id": submit.job_id, "name": submit.name})
         with self._output.progress(f"{submit.name}: submitting") as progress:
-            answer, events = self._client.submit(submit, code)
+            _, events = self._client.submit(submit, code, again=self.options.job_id is not None)
             self.submitted += 1
             short = submit.job_id[:ID_DIGITS]
             self._output.after_interrupt = f"job {short} runs on, `streamctl cancel {short}` ends it"
-            job = SubmittedJob(submit, self._client, events, Lifecycle().after(answer))
+            job = SubmittedJob(submit, self._client, events, Lifecycle())
             job.follow(runs, progress=progress, timeout_s=self.options.timeout_s)
         self._output.facts["status"] = str(job.lifecycle.status or "ACCEPTED")
         require_running(submit.job_id, submit.name, job.lifecycle, self.options.timeout_s)

@@ -24,9 +24,9 @@ class TrialJob:
         self.submitted: Submit
 
     def submit(self, submit: Submit, code: bytes, *, wait: bool) -> SubmittedJob:
-        answer, events = self._client.submit(submit, code)
+        _, events = self._client.submit(submit, code)
         self.submitted = submit
-        self._job = SubmittedJob(submit, self._client, events, Lifecycle().after(answer))
+        self._job = SubmittedJob(submit, self._client, events, Lifecycle())
         return self._job
 
     def run(self, script: Path, arguments: list[str]) -> None:
