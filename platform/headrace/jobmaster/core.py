@@ -78,7 +78,7 @@ def step(state: JobState, event: Event, now_ms: int) -> tuple[JobState, list[Eff
     turn = _Turn(state, event, now_ms)
     turn.take()
     turn.conclude()
-    return turn.state, turn.effects()
+    return turn.result()
 
 
 def plan_of(state: JobState) -> Plan:
@@ -121,12 +121,12 @@ class _Turn:
         self._plan_changed = False
         self._effects: list[Effect] = []
 
-    def effects(self) -> list[Effect]:
+    def result(self) -> tuple[JobState, list[Effect]]:
         """The plan first: a fence, an answer or a result rests on it."""
         if not self._plan_changed:
-            return self._effects
-        self.state = replace(self.state, number=self.state.number + 1)
-        return [WritePlan(plan_of(self.state)), *self._effects]
+            return self.state, self._effects
+        state = replace(self.state, number=self.state.number + 1)
+        return state, [WritePlan(plan_of(state)), *self._effects]
 
     # ---- what an event says
 

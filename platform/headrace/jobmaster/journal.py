@@ -16,6 +16,7 @@ from headrace.clock import now_ms
 from headrace.log.control import ControlLog, ControlRecord, LogUnavailableError
 from headrace.protocol.control import Claim, CommandDone, JobEvent, JobResult, Plan
 from headrace.protocol.fence import Claimed, PlanFence, claim_key, plan_key
+from headrace.protocol.job_log import done_key, result_key
 from headrace.protocol.topics import Topics, home_partition
 
 log = structlog.get_logger(__name__)
@@ -95,14 +96,14 @@ class Journal:
         self._stale_plans.clear()
 
     async def write_result(self, result: JobResult) -> None:
-        await self._append(self._topics.job_log, f"{self._job_id}/result", result)
+        await self._append(self._topics.job_log, result_key(self._job_id), result)
 
     async def publish(self, event: JobEvent) -> None:
         await self._append(self._topics.job_events, self._job_id, event)
 
     async def answer(self, done: CommandDone) -> None:
         """The outcome of a command: in the job log first, so that it is not run again, then for the public."""
-        await self._append(self._topics.job_log, f"{self._job_id}/done/{done.request_id}", done)
+        await self._append(self._topics.job_log, done_key(self._job_id, done.request_id), done)
         await self.publish(
             JobEvent(
                 job_id=self._job_id,
