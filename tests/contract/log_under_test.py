@@ -106,9 +106,20 @@ class LogUnderTest:
         return reader
 
     def visible(self, topic: str, partition: int = 0, *, committed: bool = True, position: int = 0) -> list[Any]:
-        """Values that a fresh reader sees up to the end that it can reach."""
+        """Values that a fresh reader sees, when all transactions of the partition have ended.
+
+        A commit returns before its markers are written; this waits for them.
+        """
         reader = self.reader(topic, position, partition=partition, committed=committed)
-        return [m.value() for m in read_to_end(reader, {(topic, partition)})]
+        _, end = self.connection.bounds(topic, partition, DEADLINE_S)
+        found: list[Any] = []
+
+        def ended() -> bool:
+            found.extend(m.value() for m in reader.read(500, 0.02))
+            return reader.end_offset_seen((topic, partition)) >= end
+
+        until(ended)
+        return found
 
 
 def read_to_end(reader: LaneReader, splits: set[tuple[str, int]]) -> list[Message]:

@@ -128,7 +128,7 @@ class TestTransactions:
             producer.begin()
             end(DEADLINE_S)
         log.commit(producer, topic, b"x")
-        assert log.connection.bounds(topic, 0, DEADLINE_S) == (0, 2)
+        until(lambda: log.connection.bounds(topic, 0, DEADLINE_S) == (0, 2))
 
     def test_delivery_holds_the_offset_that_the_record_got(self, log: LogUnderTest):
         topic = log.topic(partitions=2)
@@ -144,10 +144,8 @@ class TestTransactions:
             producer.commit(DEADLINE_S)
             offsets.append(delivery.offset)
         assert offsets == [0, 3, 6]  # two records and a marker a commit
-        asked = [
-            m.offset() for m in read_to_end(log.reader(topic, partition=1), {(topic, 1)}) if m.value() == b"asked"
-        ]
-        assert asked == offsets
+        found = read_some(log.reader(topic, partition=1), 6)
+        assert [m.offset() for m in found if m.value() == b"asked"] == offsets
 
     def test_key_headers_time_and_absent_values_arrive_as_given(self, log: LogUnderTest):
         topic = log.topic(partitions=5)
@@ -292,13 +290,12 @@ class TestReading:
         split = (topic, 0)
         for value in (b"a", b"b"):
             log.commit(producer, topic, value)
+        until(lambda: log.connection.bounds(topic, 0, DEADLINE_S) == (0, 4))
         reader = log.reader(topic)
         assert reader.at_end() == set()
         assert reader.end_offset_seen(split) == -1
         assert [(m.value(), m.offset()) for m in read_to_end(reader, {split})] == [(b"a", 0), (b"b", 2)]
-        end = log.connection.bounds(topic, 0, DEADLINE_S)[1]
-        assert end == 4
-        until(lambda: reader.read(10, 0.02) == [] and reader.end_offset_seen(split) == end)
+        until(lambda: reader.read(10, 0.02) == [] and reader.end_offset_seen(split) == 4)
 
     def test_at_end_ends_with_a_message_and_returns_after_it(self, log: LogUnderTest):
         topic = log.topic()
@@ -363,7 +360,8 @@ class TestReading:
             producer.commit(DEADLINE_S)
         reader = log.bare_reader()
         reader.assign({(topic, p): 0 for p in range(4)})
-        found = read_to_end(reader, {(topic, p) for p in range(4)})
+        found = read_some(reader, 5000)
+        assert len(found) == 5000
         for p in range(4):
             assert [int(m.value()) for m in found if m.partition() == p] == list(range(p, 5000, 4))
 

@@ -10,8 +10,9 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from tests.contract.log_under_test import DEADLINE_S, KafkaServer, LogUnderTest, read_some
 
+from headrace.log.kafka_errors import kafka_error, remedy
 from headrace.log.lane import LogError, Remedy
-from headrace.log.lane_kafka import KafkaLaneConnection, kafka_error, remedy
+from headrace.log.lane_kafka import KafkaLaneConnection
 
 
 @pytest.fixture
