@@ -153,8 +153,6 @@ class Table:
 
     def _restore(self, undone: dict[Any, Space], dropped: dict[Any, tuple[Space, Space | None]]) -> None:
         for namespace, undo in undone.items():
-            if namespace in dropped:
-                continue
             space = self.spaces.setdefault(namespace, {})
             _put_back(space, undo)
             if not space:
