@@ -35,7 +35,11 @@ async def until_answered(call: Callable[[], Awaitable[T]]) -> T:
         stop=stop_never,
         before_sleep=_say_unavailable,
     )
-    return await retrying(call)
+
+    async def attempt() -> T:  # a lambda would be called, not awaited
+        return await call()
+
+    return await retrying(attempt)
 
 
 class Journal:
