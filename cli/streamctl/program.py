@@ -14,7 +14,7 @@ from headrace.errors import HeadraceError, UsageError
 from headrace.ids import new_request_id
 from headrace.protocol.submission import Submit
 from streamctl.client import JobEvents, JobsClient, Lifecycle
-from streamctl.cluster import Cluster
+from streamctl.cluster import Cluster, find_cluster, load_settings
 from streamctl.kafka import Connection
 from streamctl.output import Output, Progress
 from streamctl.render import ID_DIGITS
@@ -160,3 +160,15 @@ def run_program(submission: Submission, script: Path, arguments: list[str]) -> N
             hint='call env.execute("name") at its end',
         )
     submission.wait_for_all()
+
+
+def cluster_executor() -> Submission:
+    """The executor of ``python job.py`` with HEADRACE_BOOTSTRAP set: submits there and waits for the end.
+
+    Entry point "cluster" of the group "headrace.executors". Raises UnavailableError ("no-cluster").
+    """
+    settings = load_settings()
+    cluster = find_cluster(bootstrap=None, rest=None, namespace=None, settings=settings, embedded=lambda: None)
+    return Submission(
+        lambda: Connection(cluster.bootstrap, cluster.kafka), cluster, SubmitOptions(wait=True), Output()
+    )
