@@ -219,6 +219,20 @@ class TestRefusals:
             log, producer, topic, lambda: producer.produce(topic, b"x", partition=1), "_UNKNOWN_PARTITION"
         )
 
+    @pytest.mark.parametrize("wrong", [{"value": 5}, {"value": b"x", "key": 5}])
+    def test_a_value_that_is_no_bytes(self, log: LogUnderTest, wrong):
+        topic, producer = log.topic(), log.producer()
+        producer.begin()
+        producer.produce(topic, b"went in", partition=0)
+        with pytest.raises(TypeError):
+            producer.produce(topic, partition=0, **wrong)
+        with pytest.raises(LogError) as failure:
+            producer.commit(DEADLINE_S)
+        assert failure.value.remedy is Remedy.ABORT
+        producer.abort(DEADLINE_S)
+        log.commit(producer, topic, b"later")
+        assert log.visible(topic) == [b"later"]
+
     def test_a_topic_created_after_init_is_found(self, log: LogUnderTest):
         producer = log.producer()
         topic = log.topic()

@@ -71,7 +71,12 @@ class LaneProducer(Protocol):
         timestamp_ms: int = 0,
         delivery: Delivery | None = None,
     ) -> None:
-        """Add one record to the open transaction; blocks while the local queue is full. Raises LogError."""
+        """Add one record to the open transaction; blocks while the local queue is full.
+
+        Raises LogError; the record is then missing, and commit refuses until abort. A record that the broker
+        will refuse (its time, its topic's rules) may be taken here and show in commit, with ABORT; then the
+        next transaction may have to be aborted once more.
+        """
 
     def commit(self, timeout_s: float) -> None:
         """Commit. A LogError with RETRY means: call commit again, nothing else."""
@@ -86,22 +91,36 @@ class LaneReader(Protocol):
     """Reads assigned splits in order. No group membership, no automatic commits, no offset reset."""
 
     def assign(self, positions: Mapping[Split, int]) -> None:
-        """Replace the assignment; reading goes on at these offsets."""
+        """Replace the assignment; reading goes on at these offsets.
+
+        Raises LogError (REBUILD) for a topic or partition that does not exist. No broker is no error.
+        """
 
     def read(self, messages_max: int, timeout_s: float) -> list[Message]:
-        """Up to ``messages_max`` messages, waiting at most ``timeout_s``. Raises PositionLostError."""
+        """Up to ``messages_max`` messages; waits at most ``timeout_s`` and returns when there are some.
+
+        Empty also earlier, when only an end of a partition came. Raises PositionLostError when records are
+        gone, LogError (REBUILD) for what the client does not cure by itself (no permission, topic deleted).
+        """
 
     def at_end(self) -> set[Split]:
         """Splits that have reached their (stable) end since the last message from them."""
 
     def end_offset_seen(self, split: Split) -> int:
-        """Offset at which the last end-of-partition event of ``split`` came; -1 if none since assign."""
+        """Offset at which the last end-of-partition event of ``split`` came; -1 if none since assign.
+
+        The end that this reader can reach: ``committed`` readers stop at the first open transaction.
+        """
 
     def close(self) -> None: ...
 
 
 class LaneConnection(Protocol):
-    """What a worker opens once; hands out producers and readers. Thread-safe."""
+    """What a worker opens once; hands out producers and readers. Thread-safe.
+
+    Questions and orders raise LogError at their deadline: RETRY when nobody answered, REBUILD when asking
+    again is pointless (no such topic, beyond the end, no permission).
+    """
 
     def producer(self, transactional_id: str, transaction_timeout_s: float) -> LaneProducer: ...
 

@@ -76,6 +76,9 @@ class KafkaProducer:
                 self._call(self._alive().poll, 0.02)
             except (KafkaException, SystemError) as raised:
                 raise self._refused(raised) from raised
+            except BaseException as raised:  # such as a value that is no bytes
+                self._broken = LogError("_INVALID_ARG", f"record not taken: {raised}", Remedy.ABORT)
+                raise
 
     def commit(self, timeout_s: float) -> None:
         if self._broken is not None:

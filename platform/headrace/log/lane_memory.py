@@ -71,13 +71,16 @@ class MemoryProducer:
         self._expect(ProducerState.OPEN, ProducerState.ABORTABLE)
         if self._failure is not None:
             raise self._failure
-        size = len(key or b"") + len(value or b"")
         try:
+            size = len(memoryview(key or b"")) + len(memoryview(value or b""))
             if size > MESSAGE_BYTES_MAX:
                 raise BrokerError("MSG_SIZE_TOO_LARGE", f"{size} bytes")
             split = self._broker.choose(topic, partition, key)
         except BrokerError as refused:
             raise self._undelivered(refused) from refused
+        except TypeError as wrong:
+            self._undelivered(BrokerError("_INVALID_ARG", f"record not taken: {wrong}"))
+            raise
         self._queue.append(NewRecord(split, key, value, headers, timestamp_ms))
         self._asked.append(delivery)
         # A failure of what is sent in the background shows in commit, as in the client of Kafka.
