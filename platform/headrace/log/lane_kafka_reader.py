@@ -12,6 +12,8 @@ from headrace.log.lane import LogError, PositionLostError, Remedy, Split
 
 #: Errors of a partition that the client cures by itself.
 _CURED = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE}
+#: How long assign waits for a broker to describe a topic.
+LOOK_UP_S = 2.0
 #: After a wait for the first message: how long a reader gathers those that come with it.
 GATHER_S = 0.002
 
@@ -34,7 +36,8 @@ class KafkaReader:
 
     def assign(self, positions: Mapping[Split, int]) -> None:
         for topic in {topic for topic, _ in positions} - self._topics:
-            self._look_up(topic, {p for t, p in positions if t == topic})
+            if not self._look_up(topic, {p for t, p in positions if t == topic}):
+                break
         self._ends.clear()
         self._at_end.clear()
         self._moved = False
@@ -80,20 +83,21 @@ class KafkaReader:
     def close(self) -> None:
         self._client.close()
 
-    def _look_up(self, topic: str, partitions: set[int]) -> None:
+    def _look_up(self, topic: str, partitions: set[int]) -> bool:
         """Fill the metadata cache: without it the first fetch waits for the client's one-second timer.
 
-        No broker: passed over, reading starts when one answers. No such topic: the client would wait for it.
+        False: no broker answers; reading starts when one does. A missing topic raises: the client would wait.
         """
         try:
-            found = self._client.list_topics(topic, timeout=STEP_S).topics[topic]
+            found = self._client.list_topics(topic, timeout=LOOK_UP_S).topics[topic]
         except KafkaException:
-            return
+            return False
         if found.error is not None:
             raise log_error(found.error, Remedy.REBUILD)
         if missing := partitions - set(found.partitions):
             raise LogError("_UNKNOWN_PARTITION", f"{topic} has no partition {min(missing)}", Remedy.REBUILD)
         self._topics.add(topic)
+        return True
 
     def _event(self, error: KafkaError, message: Message) -> bool:
         """Take one event out of a batch; always False, so that it drops out of it."""
