@@ -155,10 +155,10 @@ class EmbeddedCluster:
     def _require_same_options(self) -> None:
         spec = self.spec
         if self._platform != spec.platform:
-            has = "with" if spec.platform else "without"
+            how = "with" if spec.platform else "without"
             raise UsageError(
                 "cluster-options",
-                f"cluster {spec.name} is up {has} Dispatcher and TaskManager",
+                f"cluster {spec.name} is up {how} Dispatcher and TaskManager",
                 hint="run `streamctl down` first",
             )
         asked = {

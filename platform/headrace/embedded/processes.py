@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from headrace.clock import monotonic_s
+
 #: Environment variable: "<cluster directory>|<service>".
 MARK = "HEADRACE_EMBEDDED"
 #: Start times are computed from the boot time, which moves a little when the clock is set.
 START_TIME_TOLERANCE_S = 2.0
 KILL_WAIT_S = 10.0
+POLL_INTERVAL_S = 0.02
 
 #: Variables that change how the children behave and were not meant for them.
 _REMOVED = (
@@ -92,24 +97,33 @@ def _find(process: ProcessId) -> psutil.Process | None:
 
 def stop(process: ProcessId, *, wait_s: float) -> bool:
     """SIGTERM, wait, then SIGKILL. True when it ended by itself in time, or was not running."""
+    if _signal(process, signal.SIGTERM) and not _ends(process, wait_s):
+        _signal(process, signal.SIGKILL)
+        _ends(process, KILL_WAIT_S)
+        return False
+    return True
+
+
+def _signal(process: ProcessId, number: signal.Signals) -> bool:
+    """Send a signal to exactly this process; False when it has gone."""
     found = _find(process)
     if found is None:
-        return True
+        return False
     try:
-        found.terminate()
-        found.wait(wait_s)
-        return True
+        found.send_signal(number)
     except psutil.NoSuchProcess:
-        return True
-    except psutil.TimeoutExpired:
-        if _find(process) is None:  # a zombie whose parent does not wait for it
-            return True
-    try:
-        found.kill()
-        found.wait(KILL_WAIT_S)
-    except (psutil.NoSuchProcess, psutil.TimeoutExpired):
-        pass
-    return False
+        return False
+    return True
+
+
+def _ends(process: ProcessId, wait_s: float) -> bool:
+    """Whether it ends within ``wait_s``. A zombie has ended, even if its parent takes its time to notice."""
+    deadline = monotonic_s() + wait_s
+    while is_alive(process):
+        if monotonic_s() > deadline:
+            return False
+        time.sleep(POLL_INTERVAL_S)
+    return True
 
 
 def find_marked(mark: str, word: str) -> ProcessId | None:
