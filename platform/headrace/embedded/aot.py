@@ -32,7 +32,7 @@ def train_in_background(spec: ClusterSpec) -> None:
     spec.aot_cache.parent.mkdir(parents=True, exist_ok=True)
     with spec.aot_cache.with_suffix(".out").open("ab") as output:
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "headrace.embedded.aot_training", str(spec.directory)],
+            [sys.executable, "-P", "-m", "headrace.embedded.aot_training", spec.model_dump_json()],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

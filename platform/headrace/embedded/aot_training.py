@@ -1,6 +1,7 @@
 """The training run that makes the cache for faster broker starts: a throw-away broker, its first work, its end.
 
-Run as ``python -m headrace.embedded.aot_training DIRECTORY``, of a cluster whose files say which Java and jars.
+Run as ``python -m headrace.embedded.aot_training SPEC``: the ClusterSpec (JSON) says which Java and jars. The
+cluster itself is not touched and may be gone by then.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from headrace.clock import monotonic_s
-from headrace.embedded.cluster_files import read_spec
+from headrace.embedded.cluster_files import ClusterSpec
 from headrace.embedded.java import Java
 from headrace.embedded.kafka_server import KafkaServer
 from headrace.embedded.ports import choose_port, is_open
@@ -94,8 +95,8 @@ def exercise(bootstrap: str, timeout_s: float) -> None:
 
 def main() -> None:
     """Make the cache of a cluster's Java and jars, unless it exists or is being made."""
-    spec = read_spec(Path(sys.argv[1]))
-    if spec is None or spec.aot_cache is None:
+    spec = ClusterSpec.model_validate_json(sys.argv[1])
+    if spec.aot_cache is None:
         return
     os.nice(NICENESS)
     cache = spec.aot_cache

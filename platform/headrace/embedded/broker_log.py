@@ -26,9 +26,12 @@ class BrokerLog:
         if size == self._position:
             return []
         start = max(self._position, size - READ_BYTES_MAX)
-        with self._path.open("rb") as file:
-            file.seek(start)
-            data = file.read(size - start)
+        try:
+            with self._path.open("rb") as file:
+                file.seek(start)
+                data = file.read(size - start)
+        except FileNotFoundError:  # being rotated just now
+            return []
         whole = data.rfind(b"\n") + 1
         self._position = start + whole
         lines = data[:whole].decode(errors="replace").splitlines()

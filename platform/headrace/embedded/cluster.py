@@ -32,6 +32,7 @@ from headrace.embedded.cluster_files import (
     write_spec,
     write_state,
 )
+from headrace.embedded.disk import make_directory
 from headrace.embedded.jars import JarLock, fetch_jars
 from headrace.embedded.java import Java, find_java
 from headrace.embedded.ports import choose_port, is_free, require_free
@@ -47,6 +48,7 @@ from headrace.errors import HeadraceError, StillWaitingError, UnavailableError, 
 from headrace.settings import Settings
 
 START_TIMEOUT_S = 180.0
+SUPERVISOR_TIMEOUT_S = 40.0
 LOCK_TIMEOUT_S = 60.0
 POLL_INTERVAL_S = 0.05
 SLOTS_DEFAULT = 4
@@ -126,7 +128,7 @@ class EmbeddedCluster:
         """Start a supervisor unless one is at work; whether this call did."""
         if self._supervised():
             return False
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_directory(self.directory)
         java, jars = self._java_and_jars()
         redis = find_redis_server()
         with self._lock():
@@ -139,8 +141,9 @@ class EmbeddedCluster:
                 directory=self.directory,
                 mark=f"{self.directory}|supervisor",
             )
+            deadline = monotonic_s() + SUPERVISOR_TIMEOUT_S
             while not self._supervised():
-                if child.poll() is not None:
+                if child.poll() is not None or monotonic_s() > deadline:
                     raise self._supervisor_ended()
                 time.sleep(POLL_INTERVAL_S)
         return True

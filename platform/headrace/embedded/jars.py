@@ -13,17 +13,18 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from headrace.embedded.disk import require_free_space
+from headrace.embedded.disk import make_directory, require_free_space
 from headrace.errors import HeadraceError, UnavailableError
 
 DOWNLOADS_AT_ONCE = 8
@@ -31,6 +32,7 @@ ATTEMPTS = 3
 REQUEST_TIMEOUT_S = 20
 #: How long a second process waits for the first one's fetch.
 LOCK_TIMEOUT_S = 600
+STAGING = ".fetch-"
 
 #: Called after each jar that is in place: jars done, jars in all, bytes done, bytes in all.
 Progress = Callable[[int, int, int, int], None]
@@ -113,14 +115,16 @@ def fetch_jars(
     Jars that are there are trusted while size and time are those seen when they were last hashed.
     Raises HeadraceError: ``maven-unreachable`` (retrying later is safe), ``jar-checksum``, ``disk-full``.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    with FileLock(directory / ".lock", timeout=LOCK_TIMEOUT_S):
+    make_directory(directory)
+    with _fetch_lock(directory):
         seen = _Seen(directory)
         missing = [jar for jar in lock.jars if not seen.holds(jar)]
         done = [len(lock.jars) - len(missing), lock.size_bytes - sum(jar.size_bytes for jar in missing)]
         if missing:
             require_free_space(directory, 2 * sum(jar.size_bytes for jar in missing), "Kafka's jars")
-            with tempfile.TemporaryDirectory(dir=directory, prefix=".fetch-") as staging:
+            for left in directory.glob(f"{STAGING}*"):  # of a fetch that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            with tempfile.TemporaryDirectory(dir=directory, prefix=STAGING) as staging:
                 with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
                     fetched = pool.map(lambda jar: _fetch(jar, directory, Path(staging), maven_repo), missing)
                     for jar, _ in zip(missing, fetched, strict=True):
@@ -130,6 +134,17 @@ def fetch_jars(
                             progress(done[0], len(lock.jars), done[1], lock.size_bytes)
             seen.remember(lock)
     return [directory / jar.file_name for jar in lock.jars]
+
+
+@contextmanager
+def _fetch_lock(directory: Path) -> Iterator[None]:
+    try:
+        with FileLock(directory / ".lock", timeout=LOCK_TIMEOUT_S):
+            yield
+    except Timeout as error:
+        raise UnavailableError(
+            "cluster-busy", f"another process has been fetching Kafka's jars for {LOCK_TIMEOUT_S} s"
+        ) from error
 
 
 class _Seen:

@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,8 @@ _REMOVED = (
     "JDK_JAVA_OPTIONS",
     "CLASSPATH",
 )
+#: Options for the clients of another Kafka (TLS, SASL): the embedded one is plain text on this machine.
+_REMOVED_PREFIX = "HEADRACE_KAFKA"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ class ProcessId:
 
 def child_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     """This process's environment without what would disturb a server, plus ``extra``."""
-    kept = {key: value for key, value in os.environ.items() if key not in _REMOVED}
+    kept = {
+        key: value for key, value in os.environ.items() if key not in _REMOVED and not key.startswith(_REMOVED_PREFIX)
+    }
     return kept | (extra or {})
 
 
@@ -132,28 +136,28 @@ def find_marked(mark: str, word: str) -> ProcessId | None:
     The word is needed because a server's own children inherit its environment; the oldest, because a server
     that forks (Redis, to rewrite its file) looks twice the same.
     """
-    found = [
-        ProcessId(process.pid, process.create_time())
-        for process in _marked(lambda text: text == mark)
-        if any(word in part for part in process.cmdline())
-    ]
+    found = _marked(lambda text: text == mark, word)
     return min(found, key=lambda process: process.started_s, default=None)
 
 
 def find_all_marked(directory: Path) -> list[ProcessId]:
     """Every running process of a cluster, children of its servers included."""
-    return [
-        ProcessId(each.pid, each.create_time()) for each in _marked(lambda text: text.startswith(f"{directory}|"))
-    ]
+    return _marked(lambda text: text.startswith(f"{directory}|"))
 
 
-def _marked(fits: Callable[[str], bool]) -> Iterator[psutil.Process]:
+def _marked(fits: Callable[[str], bool], word: str = "") -> list[ProcessId]:
+    found = []
     for process in psutil.process_iter():
         try:
-            if fits(process.environ().get(MARK, "")) and process.status() != psutil.STATUS_ZOMBIE:
-                yield process
+            if (
+                fits(process.environ().get(MARK, ""))
+                and any(word in part for part in process.cmdline())
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
+                found.append(ProcessId(process.pid, process.create_time()))
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
+    return found
 
 
 def log_end(path: Path, start: int = 0, *, lines: int = 5, bytes_max: int = 16_384) -> str:

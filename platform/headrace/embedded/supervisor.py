@@ -181,16 +181,17 @@ class Supervisor:
             self._publish()
 
     def _publish(self) -> None:
-        write_state(
-            self._spec.directory,
-            ClusterState(
-                supervisor=ServiceStatus(
-                    state=ServiceState.HEALTHY, pid=self._myself.pid, started_s=self._myself.started_s
-                ),
-                services={name: unit.status for name, unit in self._units.items()},
-                warnings=tuple(self._warnings),
+        state = ClusterState(
+            supervisor=ServiceStatus(
+                state=ServiceState.HEALTHY, pid=self._myself.pid, started_s=self._myself.started_s
             ),
+            services={name: unit.status for name, unit in self._units.items()},
+            warnings=tuple(self._warnings),
         )
+        try:
+            write_state(self._spec.directory, state)
+        except OSError as error:  # a full disk must not end supervision; the next change is written again
+            log.warning("state not written", error=str(error))
 
 
 class _Unit:

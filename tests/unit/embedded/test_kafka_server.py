@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from headrace.embedded import aot
-from headrace.embedded.disk import require_free_space
+from headrace.embedded.disk import make_directory, require_free_space
 from headrace.embedded.java import Java
 from headrace.embedded.kafka_server import KafkaServer
 from headrace.errors import HeadraceError
@@ -74,3 +74,10 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(HeadraceError, match="this test needs") as caught:
         require_free_space(tmp_path, free + 10**12, "this test")
     assert caught.value.code == "disk-full"
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HeadraceError, match="file/below") as caught:
+        make_directory(tmp_path / "file" / "below")
+    assert caught.value.code == "directory-unusable"

@@ -108,10 +108,12 @@ def test_a_cluster_is_not_mistaken_for_one_whose_directory_begins_alike(start: S
 def test_children_are_not_disturbed_by_the_callers_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Xmx1m")
+    monkeypatch.setenv("HEADRACE_KAFKA__SECURITY.PROTOCOL", "SASL_SSL")
     monkeypatch.setenv("KEPT", "1")
     environment = child_environment({MARK: "x"})
     assert environment["KEPT"] == "1" and environment[MARK] == "x"
-    assert "PYTHONDONTWRITEBYTECODE" not in environment and "JAVA_TOOL_OPTIONS" not in environment
+    for name in ("PYTHONDONTWRITEBYTECODE", "JAVA_TOOL_OPTIONS", "HEADRACE_KAFKA__SECURITY.PROTOCOL"):
+        assert name not in environment
 
 
 def test_the_output_of_the_run_before_is_kept(tmp_path: Path) -> None:
