@@ -26,11 +26,12 @@ def failure_delay_ms(strategy: RestartStrategy, failures: int) -> int | None:
                 return None
             if failures == 1:
                 return 0
-            return min(strategy.max_ms, int(strategy.initial_ms * strategy.multiplier ** (failures - 2)))
+            delay_ms: float = strategy.initial_ms * strategy.multiplier ** (failures - 2)
+            return min(strategy.max_ms, round(delay_ms))
 
 
 def death_delay_ms(deaths: int) -> int:
     """Delay after the ``deaths``-th death in a row of a slot's worker that had achieved nothing."""
     if deaths <= 1:
         return 0
-    return min(DEATH_DELAY_MS_MAX, DEATH_DELAY_MS * 2 ** min(deaths - 2, 10))
+    return min(DEATH_DELAY_MS_MAX, DEATH_DELAY_MS << min(deaths - 2, 10))
