@@ -45,7 +45,13 @@ class Day(ProcessWindowFunction[Any, Any, str, TimeWindow]):
         self, key: str, context: ProcessWindowFunction.Context[TimeWindow], elements: Iterable[Any]
     ) -> Iterable[Any]:
         for flights, total, worst in elements:
-            yield {"carrier": key, "day": context.window().start, "flights": flights, "mean": total / flights}
+            yield {
+                "carrier": key,
+                "day": context.window().start,
+                "flights": flights,
+                "mean": total / flights,
+                "worst": worst,
+            }
 
 
 class WithName(KeyedProcessFunction):

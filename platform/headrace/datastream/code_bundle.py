@@ -55,7 +55,7 @@ def code_bundle(functions: Mapping[str, UserFunction]) -> CodeBundle:
     if shipped is not None:
         pickles[MODULES] = dumps(shipped)
         inside += shipped.contents.values()
-    return CodeBundle(msgspec.msgpack.encode(pickles), _packages(mentioned(inside)))
+    return CodeBundle(msgspec.msgpack.encode(pickles), _packages(inside))
 
 
 def _pickled(functions: Mapping[str, UserFunction]) -> dict[str, bytes]:
@@ -80,10 +80,14 @@ def _reason(error: Exception) -> str:
     return text if text.lower().startswith(("cannot ", "can't ", "could not ")) else f"cannot be pickled: {text}"
 
 
-def _packages(texts: Iterable[str]) -> dict[str, str]:
-    """Installed distributions of the modules among ``texts``; without ours, which workers report anyway."""
-    tops = {text.partition(".")[0] for text in texts} & sys.modules.keys()
-    tops = {top for top in tops if "site-packages" in (getattr(sys.modules[top], "__file__", None) or "")}
+def _packages(pickles: Iterable[bytes]) -> dict[str, str]:
+    """Installed distributions that the pickles use; without ours, whose versions workers report anyway."""
+    installed = {
+        name
+        for name, module in sys.modules.items()
+        if "." not in name and "site-packages" in (getattr(module, "__file__", None) or "")
+    }
+    tops = mentioned(installed, pickles)
     if not tops:
         return {}
     owners = metadata.packages_distributions()

@@ -164,9 +164,9 @@ class StreamExecutionEnvironment:
         from headrace.datastream.submission import build_submission  # here: slot workers never submit
 
         submission = build_submission(self.program(), name, self._options.to_dict())
-        executor = active_executor()
+        client = active_executor().submit(submission.submit, submission.code, wait=wait)
         self._transformations = []
-        return executor.submit(submission.submit, submission.code, wait=wait)
+        return client
 
     def _add(self, transformation: Transformation) -> Transformation:
         self._transformations.append(transformation)

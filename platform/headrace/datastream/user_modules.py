@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import pickletools
 import site
 import sys
 import sysconfig
@@ -27,7 +26,7 @@ import cloudpickle
 
 from headrace.datastream.pickling import dumps
 
-VALUE_BYTES_MAX = 64 * 1024
+VALUE_BYTES_MAX = 16 * 1024 * 1024
 
 #: Packages that every worker has, wherever they are installed.
 _OURS = ("headrace", "headrace_connectors", "streamctl")
@@ -79,14 +78,22 @@ def pickled_by_value(modules: dict[str, types.ModuleType]) -> Iterator[None]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def mentioned(pickles: Iterable[bytes]) -> set[str]:
-    """Every text in these pickles: module names are among them, of functions' homes and of imports in their code."""
-    texts: set[str] = set()
-    for data in pickles:
-        for opcode, argument, _ in pickletools.genops(data):
-            if "UNICODE" in opcode.name and isinstance(argument, str):
-                texts.add(argument)
-    return texts
+def mentioned(names: Iterable[str], pickles: Iterable[bytes]) -> set[str]:
+    """Which of these modules the pickles name: as the home of a function or class, or in the code of one.
+
+    ``from package import module`` names the parts only, so a module counts when all its parts are named.
+    """
+    data = list(pickles)
+    known: dict[str, bool] = {}
+
+    def named(text: str) -> bool:
+        if text not in known:
+            needle = text.encode()
+            needle = b"\x8c" + bytes([len(needle)]) + needle  # as pickle writes a text of up to 255 bytes
+            known[text] = any(needle in each for each in data)
+        return known[text]
+
+    return {name for name in names if len(name.encode()) < 256 and (named(name) or all(map(named, name.split("."))))}
 
 
 @dataclass(frozen=True)
@@ -111,13 +118,13 @@ def shipped_modules(functions: Iterable[bytes], modules: dict[str, types.ModuleT
     """
     shipped = ShippedModules({}, {}, tuple(_own_names("__main__", sys.modules["__main__"])))
     waiting = ["__main__"] if shipped.main_names else []
-    waiting += sorted(mentioned(functions) & modules.keys())
+    waiting += sorted(mentioned(modules, functions))
     while waiting:
         name = waiting.pop()
         if name not in shipped.contents:
             data, shipped.left_out[name] = _pickled(_own_names(name, sys.modules[name]))
             shipped.contents[name] = data
-            waiting += sorted(mentioned([data]) & modules.keys())
+            waiting += sorted(mentioned(modules, [data]))
     return shipped if shipped.contents else None
 
 

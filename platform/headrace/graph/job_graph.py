@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, JsonValue, StringConstraints, model_validator
 
 LANES_MAX = 64
 
@@ -80,7 +80,7 @@ class Vertex(Strict):
 
     id: VertexId
     name: str = Field(min_length=1, max_length=2000)
-    operators: tuple[Operator, ...] = Field(min_length=1)
+    operators: Annotated[tuple[Operator, ...], FailFast()] = Field(min_length=1)
     parallelism: int = Field(1, ge=1, le=LANES_MAX)
     lanes: int = Field(1, ge=1, le=LANES_MAX)
 
@@ -124,8 +124,9 @@ class Edge(Strict):
 class JobGraph(Strict):
     """Vertices and edges, both numbered in topological order."""
 
-    vertices: tuple[Vertex, ...] = Field(min_length=1, max_length=1000)
-    edges: tuple[Edge, ...] = Field(default=(), max_length=5000)
+    # FailFast: a message of 900 KB can hold half a million mistakes, and listing them all takes seconds.
+    vertices: Annotated[tuple[Vertex, ...], FailFast()] = Field(min_length=1, max_length=1000)
+    edges: Annotated[tuple[Edge, ...], FailFast()] = Field(default=(), max_length=5000)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

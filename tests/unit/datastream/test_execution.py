@@ -1,0 +1,154 @@
+"""What ``execute`` hands to the executor, and what the executor's answer becomes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from headrace.common import Configuration, JobClient, JobExecutionResult
+from headrace.datastream import StreamExecutionEnvironment
+from headrace.datastream.execution import Executor, active_executor, executor_installed
+from headrace.datastream.submission import build_submission
+from headrace.errors import UsageError
+from headrace.protocol.submission import FixedDelay, Submit
+
+
+@dataclass
+class Client:
+    job_id: str
+    result: Future[JobExecutionResult] = field(default_factory=Future)
+
+    def get_job_id(self) -> str:
+        return self.job_id
+
+    def get_job_execution_result(self) -> Future[JobExecutionResult]:
+        return self.result
+
+    def cancel(self) -> Future[None]:
+        raise NotImplementedError
+
+
+@dataclass
+class Recorder:
+    """An executor that keeps what it was given; ``ends`` is the result of a job that it waits for."""
+
+    ends: str | None = None
+    calls: list[tuple[Submit, bytes, bool]] = field(default_factory=list)
+
+    def submit(self, submit: Submit, code: bytes, *, wait: bool) -> JobClient:
+        self.calls.append((submit, code, wait))
+        client = Client(submit.job_id)
+        if self.ends is not None:
+            client.result.set_result(JobExecutionResult(submit.job_id, self.ends, 5))
+        return client
+
+
+def small_program(env: StreamExecutionEnvironment | None = None) -> StreamExecutionEnvironment:
+    env = env or StreamExecutionEnvironment.get_execution_environment()
+    env.from_collection([1]).map(str).print()
+    return env
+
+
+def test_execute_submits_graph_code_and_options() -> None:
+    executor: Executor = (recorder := Recorder())
+    options = Configuration({"restart-strategy.type": "fixed-delay", "my.option": "x", "pipeline.name": "mine"})
+    with executor_installed(executor):
+        result = small_program(StreamExecutionEnvironment(options)).execute()
+    ((submit, code, wait),) = recorder.calls
+    assert wait is True
+    assert submit.name == "mine"
+    assert submit.restart == FixedDelay()
+    assert submit.config["my.option"] == "x"
+    assert submit.code is None
+    assert submit.delivery == "exactly-once"
+    functions = msgspec.msgpack.decode(code, type=dict[str, bytes])
+    used = {each for vertex in submit.graph.vertices for op in vertex.operators for each in op.functions.values()}
+    assert used <= functions.keys()
+    assert submit.client.python.startswith(f"{sys.version_info.major}.{sys.version_info.minor}.")
+    assert result == JobExecutionResult(submit.job_id, "RUNNING")
+
+
+def test_execute_gives_the_result_of_an_executor_that_waited() -> None:
+    with executor_installed(Recorder(ends="FINISHED")):
+        result = small_program().execute("name")
+    assert (result.status, result.get_net_runtime()) == ("FINISHED", 5)
+
+
+def test_execute_async_does_not_ask_to_wait() -> None:
+    with executor_installed(recorder := Recorder()):
+        client = small_program().execute_async("name")
+    assert [wait for _, _, wait in recorder.calls] == [False]
+    assert client.get_job_id() == recorder.calls[0][0].job_id
+
+
+def test_an_environment_is_empty_after_execute() -> None:
+    with executor_installed(recorder := Recorder()):
+        env = small_program()
+        env.execute("one")
+        with pytest.raises(UsageError) as caught:
+            env.execute("two")
+        assert caught.value.code == "job-empty"
+        small_program(env).execute("three")
+    assert [submit.name for submit, _, _ in recorder.calls] == ["one", "three"]
+    assert len(recorder.calls[1][0].graph.vertices[0].operators) == 3
+
+
+def test_a_failed_translation_keeps_the_program() -> None:
+    with executor_installed(Recorder()):
+        env = small_program()
+        with pytest.raises(UsageError, match="a job's name must be"):
+            env.execute("x" * 201)
+        env.execute("fits")
+
+
+def test_the_installed_executor_gives_defaults_that_the_program_may_change() -> None:
+    with executor_installed(Recorder(), parallelism=4, options={"pipeline.lanes": "8"}):
+        env = StreamExecutionEnvironment.get_execution_environment()
+        assert env.get_parallelism() == 4
+        env.from_collection([1]).map(str)
+        assert env.program().graph.nodes[1].lanes == 8
+        env.set_parallelism(2)
+        assert env.program().graph.nodes[1].parallelism == 2
+    assert StreamExecutionEnvironment.get_execution_environment().get_parallelism() == 1
+
+
+def test_the_innermost_executor_counts() -> None:
+    outer, inner = Recorder(), Recorder()
+    with executor_installed(outer):
+        with executor_installed(inner):
+            assert active_executor() is inner
+        assert active_executor() is outer
+
+
+def test_a_script_without_a_cluster_says_how_to_run_it(tmp_path: Path) -> None:
+    script = tmp_path / "job.py"
+    script.write_text(
+        "from headrace.datastream import StreamExecutionEnvironment\n"
+        "env = StreamExecutionEnvironment.get_execution_environment()\n"
+        "env.from_collection([1]).print()\n"
+        "try:\n"
+        "    env.execute()\n"
+        "except Exception as error:\n"
+        "    print(error.line())\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("no-executor: execute() found nothing to run this job on - run the script with")
+    assert "`streamctl submit job.py`" in done.stdout
+
+
+def test_the_same_program_under_the_same_id_has_the_same_content() -> None:
+    first, second = (build_submission(small_program().program(), "n", job_id="0" * 32) for _ in range(2))
+    assert first.submit.content_sha256() == second.submit.content_sha256()
+    assert hashlib.sha256(first.code).digest() == hashlib.sha256(second.code).digest()
+    assert first.submit.request_id != second.submit.request_id
