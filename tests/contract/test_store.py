@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
 import redis
+from tests.waiting import until
 
 from headrace.protocol.control import (
     JobRecord,
@@ -56,12 +57,6 @@ async def connect(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Tw
         flush()
         await a.close()
         await b.close()
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture(params=["memory", "redis"])

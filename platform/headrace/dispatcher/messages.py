@@ -30,6 +30,7 @@ PLAN_BYTES_MAX = 900_000
 PLAN_BYTES_PER_LANE = 120
 #: A reason names this many fields at most.
 FIELDS_MAX = 5
+LOOKED_AT_MAX = 100
 
 _REQUEST_ID: TypeAdapter[str] = TypeAdapter(RequestId)
 
@@ -99,8 +100,15 @@ def _is_no_json(error: ValidationError) -> bool:
 
 def _reason(error: ValidationError) -> str:
     details = error.errors(include_url=False, include_context=False)
-    text = "; ".join(_field(detail) for detail in details[:FIELDS_MAX])
-    return text if len(details) <= FIELDS_MAX else f"{text}; and {len(details) - FIELDS_MAX} more"
+    told = _innermost(details[:LOOKED_AT_MAX])
+    left = len(told[FIELDS_MAX:]) + len(details[LOOKED_AT_MAX:])
+    return "; ".join(map(_field, told[:FIELDS_MAX])) + (f"; and {left} more" if left else "")
+
+
+def _innermost(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without mistakes that only follow from one further in."""
+    inner = {detail["loc"][:n] for detail in details for n in range(len(detail["loc"]))}
+    return [detail for detail in details if detail["loc"] not in inner]
 
 
 def _field(detail: ErrorDetails) -> str:
