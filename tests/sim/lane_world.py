@@ -196,7 +196,11 @@ class LaneWorld:
 
     def _fill(self, records: int) -> None:
         for n in range(records):
-            key, value, time_ms = f"k{self.rng.randrange(9)}", self.rng.randrange(100), n * 137 - self.rng.randrange(900)
+            key, value, time_ms = (
+                f"k{self.rng.randrange(9)}",
+                self.rng.randrange(100),
+                n * 137 - self.rng.randrange(900),
+            )
             body = {"k": key, "v": value, "t": time_ms}
             self.broker.append("in", json.dumps(body).encode(), partition=n % 2)
             if value < 90:
@@ -220,6 +224,7 @@ class LaneWorld:
             source_partitions={"in": {"in": 2}},
         )
         parts = TaskParts(task, "sim", self.output, self.bundle)
+        parts.inputs.messages_max = self.rng.randrange(1, 20)  # many small commits
         owner: Owner = Owner.__new__(Owner)
         owner.name = name
         owner.planned = lambda me: self.owners.get(name) is me

@@ -21,6 +21,7 @@ from headrace.graph.keys import key_group, lane_of_group
 from headrace.protocol.data import PACKED_BYTES_MAX, Packed, decode_packed
 from headrace.protocol.data import encode as encode_msgpack
 from headrace.runtime.ports import MIN_WATERMARK
+from headrace.runtime.state.isolation import dumps
 
 ROWS_PER_PART_MAX = 20_000
 #: A watermark that moved this far is told to lanes that got no rows.
@@ -207,7 +208,7 @@ class EdgeBuffer:
     def _pack_part(
         self, keys: list[Any], values: list[Any], times: list[Any]
     ) -> list[tuple[int, bytes, bytes, bytes]]:
-        value_blob = encode_msgpack(values) if self.edge.codec == "msgpack" else pickle.dumps(values, 5)
+        value_blob = encode_msgpack(values) if self.edge.codec == "msgpack" else dumps(values)
         key_blob = _encode_keys(keys) if keys else b""
         time_blob = encode_msgpack(times)
         size = len(value_blob) + len(key_blob) + len(time_blob)

@@ -11,10 +11,18 @@ from headrace.runtime.exchange import ExchangeOrderError, RecordTooLargeError
 from headrace.runtime.functions import FunctionLoadError
 from headrace.runtime.lane import LaneFailedError
 from headrace.runtime.lane_log import LaneLogError
+from headrace.runtime.operators.formats import UndecodableRecordError
 from headrace.runtime.ports import UserCodeError
 
 #: Failures that a restart meets again.
-FINAL = (PositionLostError, ExchangeOrderError, RecordTooLargeError, FunctionLoadError, LaneLogError)
+FINAL = (
+    PositionLostError,
+    ExchangeOrderError,
+    RecordTooLargeError,
+    FunctionLoadError,
+    LaneLogError,
+    UndecodableRecordError,
+)
 
 
 @dataclass(frozen=True)

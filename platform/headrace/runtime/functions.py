@@ -15,6 +15,9 @@ import msgspec
 
 from headrace.graph.job_graph import JobGraph
 
+#: The entry that puts the user's own modules where all other pickles look for them.
+MODULES = "modules"
+
 
 class FunctionLoadError(Exception):
     """A user function cannot be loaded here: usually a module that this machine does not have."""
@@ -26,11 +29,13 @@ class CodeBundle:
     def __init__(self, path: str) -> None:
         self._pickles: dict[str, bytes] = {}
         if path:
-            self._pickles = msgspec.msgpack.decode(Path(path).read_bytes(), type=dict[str, bytes])
+            self.add(msgspec.msgpack.decode(Path(path).read_bytes(), type=dict[str, bytes]))
 
     def add(self, pickles: dict[str, bytes]) -> None:
-        """More functions, for a job that runs in this process."""
+        """More functions. The user's own modules among them are put in place at once."""
         self._pickles.update(pickles)
+        if MODULES in pickles:
+            self.load([MODULES])
 
     def load(self, function_ids: Iterable[str]) -> dict[str, Any]:
         """Fresh objects for these ids. Raises FunctionLoadError naming the id and the reason."""

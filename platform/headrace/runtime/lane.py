@@ -109,7 +109,7 @@ class Lane:
         helper: Commits | None = None,
         back_off_s: Callable[[], float] = lambda: random.uniform(0.1, 0.5),
     ) -> None:
-        """``helper`` runs the commits (default: a thread); ``back_off_s`` is the wait before a rebuild when fenced."""
+        """``helper`` runs the commits (default: a thread); ``back_off_s``: the wait before a rebuild when fenced."""
         self.parts = parts
         self.phase = Phase.STARTING
         self.committed: LaneLogRecord = empty_record()

@@ -9,6 +9,7 @@ from typing import Any
 
 from headrace.graph.job_graph import Edge, JobGraph, OperatorKind, Ship, Vertex
 from headrace.log.lane import LaneConnection, Split
+from headrace.protocol.attempt import Attempt
 from headrace.protocol.topics import Topics, split_lane, transactional_id
 from headrace.protocol.worker_pipe import LaneTask
 from headrace.runtime.commit import SinkRecord
@@ -90,11 +91,11 @@ class TaskParts:
             functions,
             lane=self.lane,
             lanes=self.vertex.lanes,
+            attempt=sum(Attempt.parse(self._task.attempt)) - 1,
             tables=self.tables,
             edge_writers=writers,
             sink_writer=_Sinks(self.sink_records),
             print_line=lambda text: self._output.line("stdout", text),
-            job_name=self._task.name,
         )
         if isinstance(self.inputs, KafkaInput | CollectionInput):
             self.inputs.attach(chain)

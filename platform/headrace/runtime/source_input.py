@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headrace.log.lane import LaneConnection, Message, Split
 from headrace.protocol.data import LaneLogRecord
+from headrace.runtime.operators.formats import Decode, locate
 from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, Chain
-
-Decoder = Callable[[Sequence[bytes | None], str, Sequence[int]], list[Any]]
 
 
 def splits_of(partitions: Mapping[str, int], lane: int, lanes: int) -> list[Split]:
@@ -40,14 +39,12 @@ class KafkaInput:
         self,
         splits: Sequence[Split],
         params: Mapping[str, Any],
-        decode: Callable[[Sequence[bytes | None]], list[Any]],
-        locate: Callable[[Exception, str, Sequence[int]], Exception],
+        decode: Decode,
     ) -> None:
-        """``decode`` turns values into records; ``locate`` names split and offset of one that it refused."""
+        """``decode`` turns the values of a batch into records."""
         self._splits = list(splits)
         self._params = params
         self._decode = decode
-        self._locate = locate
         self._chain: Chain | None = None
         self._positions: dict[str, int] = {}
         self._stops: dict[str, int] = {}
@@ -124,7 +121,7 @@ class KafkaInput:
         try:
             values = self._decode(raw)
         except (ValueError, TypeError) as error:
-            raise self._locate(error, split, [m.offset() for m in messages]) from error
+            raise locate(self._decode, raw, split, [m.offset() for m in messages]) from error
         times = [m.timestamp()[1] for m in messages]
         chain.process_source(values, times, split)
         self._positions[split] = messages[-1].offset() + 1

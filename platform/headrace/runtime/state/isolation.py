@@ -57,8 +57,10 @@ def isolated(value: Any) -> Any:
     elif kind is list:
         if _all_atoms(map(type, value)):
             return value.copy()
-    elif kind is Row and _all_atoms(map(type, value)):
-        return Row.of(value.field_names(), list(value))
+    elif kind is Row:
+        values = value[:]
+        if _all_atoms(map(type, values)):
+            return Row.of(value.field_names(), values)
     return pickle.loads(dumps(value))
 
 

@@ -12,6 +12,8 @@ Values must not be changed in place once they are in a table (``isolation`` make
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -126,18 +128,20 @@ class Table:
                 deletes.append((namespace, None))
         for namespace, undo in self.undo.items():
             space = self.spaces[namespace]
-            grown += len(space) - _size_before(space, undo)
-            if space:
-                put = {key: space[key] for key in undo if key in space}
+            put = _present(space, undo)
+            replaced = len(undo) - _count_missing(undo)
+            grown += len(put) - replaced
+            if not space:
+                del self.spaces[namespace]
+                if replaced:
+                    deletes.append((namespace, None))
+                continue
+            if put:
+                puts.append((namespace, put))
+            if len(put) < len(undo):
                 gone = [key for key, old in undo.items() if old is not MISSING and key not in space]
-                if put:
-                    puts.append((namespace, put))
                 if gone:
                     deletes.append((namespace, gone))
-                continue
-            del self.spaces[namespace]
-            if _size_before(space, undo):
-                deletes.append((namespace, None))
         self.in_flight = Frame(self.undo, self.dropped, grown)
         self.undo, self.dropped = {}, {}
         self.entries += grown
@@ -195,12 +199,23 @@ class Table:
             self.entry_bytes += (size_bytes / entries - self.entry_bytes) * min(1.0, entries / 200)
 
 
+def _present(space: Space, undo: Space) -> Space:
+    """The touched keys that are there, with their values."""
+    try:
+        return dict(zip(undo, map(space.__getitem__, undo), strict=True))
+    except KeyError:
+        return {key: space[key] for key in undo if key in space}
+
+
+def _count_missing(undo: Space) -> int:
+    return sum(map(operator.is_, undo.values(), itertools.repeat(MISSING)))
+
+
 def _size_before(space: Space, undo: Space | None) -> int:
     """How many keys the namespace had when the frame began."""
     if not undo:
         return len(space)
-    missing = sum(old is MISSING for old in undo.values())
-    return len(space) + sum(key not in space for key in undo) - missing
+    return len(space) + sum(key not in space for key in undo) - _count_missing(undo)
 
 
 def _put_back(space: Space, undo: Space) -> None:

@@ -1,0 +1,167 @@
+"""The text of a vertex's functions: its operators fused into straight-line Python.
+
+For each vertex one module is generated, with a function per entry:
+
+    process_source(values, times, split)          a batch from a source
+    process_rows(edge_input, keys, values, times) a batch from an exchange
+    out_<n>(v, t)                                 one output of operator n that no input caused (timers, windows)
+
+Stateless operators, key selectors and sinks are inlined; the keyed head of a vertex is one call per record.
+``lines`` says which operator each generated line belongs to, so that an exception from user code is laid at the
+right door without a try around every call. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from headrace.graph.job_graph import Operator, OperatorKind, Vertex
+
+#: Python refuses more than 20 nested for statements; from here on a chain continues in a function of its own.
+LOOPS_MAX = 12
+INDENT = "    "
+#: Keyed heads whose outputs may come without an input.
+TIMED = frozenset({OperatorKind.KEYED_PROCESS, OperatorKind.WINDOW})
+
+
+@dataclass
+class VertexSource:
+    """Text under construction. Names in it: f<n> is operator n's callable, w<n>_<k> its k-th edge writer."""
+
+    vertex: Vertex
+    edges: dict[int, int]  #: operator index to how many edges leave it
+    text: list[str] = field(default_factory=list)
+    lines: dict[int, int] = field(default_factory=dict)  #: line number to operator index
+    _continued: list[int] = field(default_factory=list)  #: operators that need an out_<n>
+
+    def build(self) -> str:
+        """The whole text; ``lines`` is filled."""
+        head = self.vertex.operators[0]
+        if self.vertex.is_source:
+            self._source(head)
+        else:
+            self._rows(head)
+        if head.kind in TIMED:
+            self._continued.append(0)
+        done: set[int] = set()
+        while self._continued:
+            index = self._continued.pop()
+            if index not in done:
+                done.add(index)
+                self._line(0, f"def out_{index}(v{index}, t{index}):", index)
+                if not self._outputs(index, f"v{index}", f"t{index}", 1, 0):
+                    self._line(1, "pass", index)
+        return "\n".join(self.text) + "\n"
+
+    def _line(self, depth: int, text: str, operator: int) -> None:
+        self.text.append(INDENT * depth + text)
+        self.lines[len(self.text)] = operator
+
+    # ---- entries
+
+    def _source(self, head: Operator) -> None:
+        self._line(0, "def process_source(values, times, split):", 0)
+        watermarked = bool(head.params.get("watermark"))
+        if watermarked:
+            self._line(1, "generator = generator_of(split)", 0)
+            self._line(1, "greatest = generator.greatest", 0)
+        time = "t0"
+        self._line(1, "for v0, t0 in zip(values, times):", 0)
+        before = len(self.text)
+        if "timestamp" in head.functions:
+            self._line(2, "t0 = timestamp0(v0, NO_TIME if t0 is None else t0)", 0)
+        if watermarked:
+            self._line(2, "if t0 is not None and t0 > greatest:", 0)
+            self._line(3, "greatest = t0", 0)
+        self._outputs(0, "v0", time, 2, 1)
+        if len(self.text) == before:
+            self._line(2, "pass", 0)
+        if watermarked:
+            self._line(1, "generator.greatest = greatest", 0)
+
+    def _rows(self, head: Operator) -> None:
+        self._line(0, "def process_rows(edge_input, keys, values, times):", 0)
+        if head.kind in (
+            OperatorKind.KEYED_PROCESS,
+            OperatorKind.REDUCE,
+            OperatorKind.AGGREGATE,
+            OperatorKind.WINDOW,
+        ):
+            if head.kind is OperatorKind.WINDOW:
+                self._line(1, "late_firings = f0(keys, values, times)", 0)
+                self._line(1, "for v0, t0 in late_firings:", 0)
+                if not self._outputs(0, "v0", "t0", 2, 1):
+                    self._line(2, "pass", 0)
+                return
+            self._line(1, "for k, v, t0 in zip(keys, values, times):", 0)
+            if head.kind is OperatorKind.KEYED_PROCESS:
+                self._many(0, "f0(k, v, t0)", "t0", 2, 1)
+            else:
+                self._line(2, "v0 = f0(k, v)", 0)
+                self._outputs(0, "v0", "t0", 2, 1)
+            return
+        self._line(1, "for v, t in zip(values, times):", 0)
+        before = len(self.text)
+        self._operator(0, "v", "t", 2, 1)
+        if len(self.text) == before:
+            self._line(2, "pass", 0)
+
+    # ---- one operator's code for one record
+
+    def _operator(self, index: int, value: str, time: str, depth: int, loops: int) -> None:
+        operator = self.vertex.operators[index]
+        match operator.kind:
+            case OperatorKind.MAP:
+                self._line(depth, f"v{index} = f{index}({value})", index)
+                self._outputs(index, f"v{index}", time, depth, loops)
+            case OperatorKind.FILTER:
+                self._line(depth, f"if f{index}({value}):", index)
+                if not self._outputs(index, value, time, depth + 1, loops):
+                    self._line(depth + 1, "pass", index)
+            case OperatorKind.FLAT_MAP:
+                self._many(index, f"f{index}({value})", time, depth, loops)
+            case OperatorKind.PROCESS:
+                self._many(index, f"f{index}({value}, {time})", time, depth, loops)
+            case OperatorKind.TIMESTAMPS:
+                self._timestamps(index, operator, value, time, depth, loops)
+            case OperatorKind.PRINT:
+                self._line(depth, f"f{index}({value})", index)
+            case OperatorKind.KAFKA_SINK:
+                self._line(depth, f"f{index}({value}, {time})", index)
+            case _:
+                raise ValueError(f"operator {operator.uid!r}: a {operator.kind} must be the head of its vertex")
+
+    def _timestamps(self, index: int, operator: Operator, value: str, time: str, depth: int, loops: int) -> None:
+        mine = f"t{index}"
+        if "timestamp" in operator.functions:
+            self._line(depth, f"{mine} = timestamp{index}({value}, NO_TIME if {time} is None else {time})", index)
+        else:
+            self._line(depth, f"{mine} = {time}", index)
+        if operator.params.get("watermark"):
+            self._line(depth, f"if {mine} is not None and {mine} > generator{index}.greatest:", index)
+            self._line(depth + 1, f"generator{index}.greatest = {mine}", index)
+        self._outputs(index, value, mine, depth, loops)
+
+    def _many(self, index: int, call: str, time: str, depth: int, loops: int) -> None:
+        """An operator that gives an iterable or None."""
+        self._line(depth, f"r{index} = {call}", index)
+        self._line(depth, f"if r{index} is not None:", index)
+        self._line(depth + 1, f"for v{index} in r{index}:", index)
+        if not self._outputs(index, f"v{index}", time, depth + 2, loops + 1):
+            self._line(depth + 2, "pass", index)
+
+    def _outputs(self, index: int, value: str, time: str, depth: int, loops: int) -> bool:
+        """Hand one output of operator ``index`` on; False when nobody takes it."""
+        children = [n for n, operator in enumerate(self.vertex.operators) if operator.input == index]
+        edges = self.edges.get(index, 0)
+        if not children and not edges:
+            return False
+        if loops >= LOOPS_MAX:
+            self._line(depth, f"out_{index}({value}, {time})", index)
+            self._continued.append(index)
+            return True
+        for edge in range(edges):
+            self._line(depth, f"w{index}_{edge}({value}, {time})", index)
+        for child in children:
+            self._operator(child, value, time, depth, loops)
+        return True

@@ -1,0 +1,218 @@
+"""Keyed state as users see it, over the tables: handles that read and write the key in progress.
+
+A handle gives copies and keeps copies (``isolation``): what a user changes in place counts only when it is set.
+Handles are made once and used for every key, so they hold no key of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from headrace.datastream.functions import AggregateFunction, KeyedStateStore, ReduceFunction
+from headrace.datastream.state import (
+    AggregatingState,
+    AggregatingStateDescriptor,
+    ListState,
+    ListStateDescriptor,
+    MapState,
+    MapStateDescriptor,
+    ReducingState,
+    ReducingStateDescriptor,
+    StateDescriptor,
+    ValueState,
+    ValueStateDescriptor,
+)
+from headrace.errors import UsageError
+from headrace.runtime.state.isolation import isolated
+from headrace.runtime.state.tables import MISSING, Table, Tables
+
+
+class CurrentKey:
+    """The key in progress in its form for tables; set by the operator before user code runs."""
+
+    __slots__ = ("state_key",)
+
+    def __init__(self) -> None:
+        self.state_key: Any = None
+
+
+class TableValueState(ValueState[Any]):
+    def __init__(self, table: Table, current: CurrentKey) -> None:
+        self._table = table
+        self._current = current
+
+    def value(self) -> Any:
+        return isolated(self._table.get("", self._current.state_key))
+
+    def update(self, value: Any) -> None:
+        self._table.put("", self._current.state_key, isolated(value))
+
+    def clear(self) -> None:
+        self._table.delete("", self._current.state_key)
+
+
+class TableListState(ListState[Any]):
+    """Entries are numbered from 0, so that adding one writes one."""
+
+    def __init__(self, table: Table, current: CurrentKey) -> None:
+        self._table = table
+        self._current = current
+
+    def get(self) -> list[Any]:
+        space = self._table.space(self._current.state_key)
+        # By number: after a restore the dict may be in another order.
+        values = [space[index] for index in range(len(space))]
+        return isolated(values) if values else values
+
+    def add(self, value: Any) -> None:
+        self._append(isolated(value))
+
+    def add_all(self, values: Iterable[Any]) -> None:
+        for value in values:
+            self._append(isolated(value))
+
+    def update(self, values: Iterable[Any]) -> None:
+        kept = [isolated(value) for value in values]
+        self.clear()
+        for value in kept:
+            self._append(value)
+
+    def clear(self) -> None:
+        self._table.drop(self._current.state_key)
+
+    def _append(self, value: Any) -> None:
+        space, undo = self._table.enter(self._current.state_key)
+        index = len(space)
+        undo.setdefault(index, MISSING)
+        space[index] = value
+
+
+class TableMapState(MapState[Any, Any]):
+    def __init__(self, table: Table, current: CurrentKey) -> None:
+        self._table = table
+        self._current = current
+
+    def get(self, key: Any) -> Any:
+        return isolated(self._table.get(self._current.state_key, key))
+
+    def put(self, key: Any, value: Any) -> None:
+        self._table.put(self._current.state_key, key, isolated(value))
+
+    def put_all(self, dict_value: Any) -> None:
+        for key, value in dict(dict_value).items():
+            self.put(key, value)
+
+    def remove(self, key: Any) -> None:
+        self._table.delete(self._current.state_key, key)
+
+    def contains(self, key: Any) -> bool:
+        return key in self._table.space(self._current.state_key)
+
+    def items(self) -> list[tuple[Any, Any]]:
+        space = self._table.space(self._current.state_key)
+        return [(key, isolated(value)) for key, value in space.items()]
+
+    def keys(self) -> list[Any]:
+        return list(self._table.space(self._current.state_key))
+
+    def values(self) -> list[Any]:
+        return [isolated(value) for value in self._table.space(self._current.state_key).values()]
+
+    def is_empty(self) -> bool:
+        return not self._table.space(self._current.state_key)
+
+    def clear(self) -> None:
+        self._table.drop(self._current.state_key)
+
+
+class TableReducingState(ReducingState[Any]):
+    def __init__(self, table: Table, current: CurrentKey, reduce: Callable[[Any, Any], Any]) -> None:
+        self._table = table
+        self._current = current
+        self._reduce = reduce
+
+    def get(self) -> Any:
+        return isolated(self._table.get("", self._current.state_key))
+
+    def add(self, value: Any) -> None:
+        key = self._current.state_key
+        old = self._table.get("", key, MISSING)
+        new = value if old is MISSING else self._reduce(isolated(old), value)
+        self._table.put("", key, isolated(new))
+
+    def clear(self) -> None:
+        self._table.delete("", self._current.state_key)
+
+
+class TableAggregatingState(AggregatingState[Any, Any]):
+    def __init__(self, table: Table, current: CurrentKey, function: AggregateFunction) -> None:
+        self._table = table
+        self._current = current
+        self._function = function
+
+    def get(self) -> Any:
+        accumulator = self._table.get("", self._current.state_key, MISSING)
+        return None if accumulator is MISSING else self._function.get_result(isolated(accumulator))
+
+    def add(self, value: Any) -> None:
+        key = self._current.state_key
+        space, undo = self._table.enter("")
+        accumulator = space.get(key, MISSING)
+        if key not in undo:
+            undo[key] = accumulator
+            accumulator = isolated(accumulator) if accumulator is not MISSING else accumulator
+        if accumulator is MISSING:
+            accumulator = self._function.create_accumulator()
+        # The accumulator is the table's own from here on: no copy for each element.
+        space[key] = self._function.add(value, accumulator)
+
+    def clear(self) -> None:
+        self._table.delete("", self._current.state_key)
+
+
+class TableStateStore(KeyedStateStore):
+    """Gives the handles of one operator; the same name gives the same state, of one kind only.
+
+    ``scope`` stands before the kind in table names: "" for state of a key, "window-" for that of a key's window.
+    """
+
+    def __init__(self, tables: Tables, uid: str, current: CurrentKey, scope: str = "") -> None:
+        self._tables = tables
+        self._uid = uid
+        self._current = current
+        self._scope = scope
+        self._handles: dict[str, tuple[str, Any]] = {}
+
+    def get_state(self, state_descriptor: ValueStateDescriptor) -> ValueState[Any]:
+        return self._handle("value", state_descriptor, lambda table: TableValueState(table, self._current))
+
+    def get_list_state(self, state_descriptor: ListStateDescriptor) -> ListState[Any]:
+        return self._handle("list", state_descriptor, lambda table: TableListState(table, self._current))
+
+    def get_map_state(self, state_descriptor: MapStateDescriptor) -> MapState[Any, Any]:
+        return self._handle("map", state_descriptor, lambda table: TableMapState(table, self._current))
+
+    def get_reducing_state(self, state_descriptor: ReducingStateDescriptor) -> ReducingState[Any]:
+        function: Any = state_descriptor.get_reduce_function()
+        reduce = function.reduce if isinstance(function, ReduceFunction) else function
+        return self._handle("value", state_descriptor, lambda table: TableReducingState(table, self._current, reduce))
+
+    def get_aggregating_state(self, state_descriptor: AggregatingStateDescriptor) -> AggregatingState[Any, Any]:
+        function = state_descriptor.get_agg_function()
+        return self._handle(
+            "value", state_descriptor, lambda table: TableAggregatingState(table, self._current, function)
+        )
+
+    def _handle(self, shape: str, descriptor: StateDescriptor, make: Callable[[Table], Any]) -> Any:
+        name, kind = descriptor.get_name(), type(descriptor).__name__
+        if name not in self._handles:
+            self._handles[name] = kind, make(self._tables.table(f"{self._uid}/{self._scope}{shape}/{name}"))
+        known, handle = self._handles[name]
+        if known != kind:
+            raise UsageError(
+                "state-kind-changed",
+                f"state {name!r} of operator {self._uid!r} is asked for as {kind}, and was {known} before",
+                hint="give each state of a function a name of its own",
+            )
+        return handle
