@@ -70,7 +70,7 @@ def _excerpt(value: bytes | None) -> str:
 
 def _row_decoder(fields: Sequence[Sequence[Any]]) -> Callable[[bytes], Row]:
     """Only the declared fields are decoded, straight into their types; a missing field is None."""
-    from headrace.common.typeinfo import json_type_of
+    from headrace.common.json_types import json_hook, json_type_of
 
     names = tuple(str(name) for name, _ in fields)
     slots = [f"f{n}" for n in range(len(names))]
@@ -80,7 +80,7 @@ def _row_decoder(fields: Sequence[Sequence[Any]]) -> Callable[[bytes], Row]:
         rename=dict(zip(slots, names, strict=True)).get,
         gc=False,
     )
-    decode = msgspec.json.Decoder(struct).decode
+    decode = msgspec.json.Decoder(struct, dec_hook=json_hook).decode
     astuple = msgspec.structs.astuple
     of = Row.of
 
