@@ -7,7 +7,7 @@ Handles are made once and used for every key, so they hold no key of their own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from headrace.datastream.functions import AggregateFunction, KeyedStateStore, ReduceFunction
 from headrace.datastream.state import (
@@ -26,6 +26,8 @@ from headrace.datastream.state import (
 from headrace.errors import UsageError
 from headrace.runtime.state.isolation import isolated
 from headrace.runtime.state.tables import MISSING, Table, Tables
+
+H = TypeVar("H")
 
 
 class CurrentKey:
@@ -204,11 +206,12 @@ class TableStateStore(KeyedStateStore):
             "value", state_descriptor, lambda table: TableAggregatingState(table, self._current, function)
         )
 
-    def _handle(self, shape: str, descriptor: StateDescriptor, make: Callable[[Table], Any]) -> Any:
+    def _handle(self, shape: str, descriptor: StateDescriptor, make: Callable[[Table], H]) -> H:
         name, kind = descriptor.get_name(), type(descriptor).__name__
         if name not in self._handles:
             self._handles[name] = kind, make(self._tables.table(f"{self._uid}/{self._scope}{shape}/{name}"))
-        known, handle = self._handles[name]
+        known = self._handles[name][0]
+        handle: H = self._handles[name][1]
         if known != kind:
             raise UsageError(
                 "state-kind-changed",
