@@ -45,6 +45,7 @@ class Submission:
     ) -> None:
         self._client = JobsClient(connect, cluster.namespace)
         self.options = options
+        self.bootstrap = cluster.bootstrap  #: the only Kafka that a program may name
         self._output = output
         self._unended: list[SubmittedJob] = []
         self.submitted = 0

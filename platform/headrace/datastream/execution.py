@@ -9,13 +9,15 @@ An entry point is a callable without arguments that gives an executor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from headrace.common.job_client import JobClient
+from headrace.datastream.connectors.kafka_topics import addresses
 from headrace.errors import UsageError
+from headrace.graph.job_graph import Operator
 from headrace.protocol.submission import Submit
 
 ENTRY_POINTS = "headrace.executors"
@@ -59,6 +61,23 @@ def executor_installed(
         yield
     finally:
         _installed.pop()
+
+
+def check_kafka(operators: Iterable[Operator], executor: Executor) -> None:
+    """Refuse a program that names another Kafka cluster than the one ``executor`` runs it on.
+
+    An executor says where that is by an attribute ``bootstrap``. Raises UsageError (kafka-other-cluster).
+    """
+    ours = str(getattr(executor, "bootstrap", None) or "")
+    for operator in operators:
+        properties = operator.params.get("properties")
+        named = properties.get("bootstrap.servers") if isinstance(properties, dict) else None
+        if isinstance(named, str) and not addresses(named) & addresses(ours):
+            raise UsageError(
+                "kafka-other-cluster",
+                f"{operator.name!r} names Kafka at {named}, and the job runs on Kafka at {ours or 'another place'}",
+                hint="leave set_bootstrap_servers() out; `streamctl submit --bootstrap` chooses the cluster",
+            )
 
 
 def installed() -> Installed | None:

@@ -14,7 +14,7 @@ from headrace.common.watermark_strategy import WatermarkStrategy
 from headrace.datastream import options
 from headrace.datastream.connectors.base import Source
 from headrace.datastream.data_stream import DataStream
-from headrace.datastream.execution import active_executor, installed
+from headrace.datastream.execution import active_executor, check_kafka, installed
 from headrace.datastream.program import Program, program_of
 from headrace.datastream.transformation import Link, Transformation, checked_parallelism
 from headrace.graph.job_graph import OperatorKind
@@ -164,7 +164,10 @@ class StreamExecutionEnvironment:
         from headrace.datastream.submission import build_submission  # here: slot workers never submit
 
         submission = build_submission(self.program(), name, self._options.to_dict())
-        client = active_executor().submit(submission.submit, submission.code, wait=wait)
+        executor = active_executor()
+        vertices = submission.submit.graph.vertices
+        check_kafka([operator for vertex in vertices for operator in vertex.operators], executor)
+        client = executor.submit(submission.submit, submission.code, wait=wait)
         self._transformations = []
         return client
 

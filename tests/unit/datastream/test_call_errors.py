@@ -188,10 +188,10 @@ CALLS: list[tuple[Callable[[], object], str, str, str]] = [
         "set_value_only_deserializer",
     ),
     (
-        lambda: KafkaSource.builder().set_property("group.id", "g"),
+        lambda: KafkaSource.builder().set_bootstrap_servers("kafka"),
         "argument-invalid",
-        "the Kafka option 'group.id' is set by the engine",
-        "use set_group_id()",
+        "set_bootstrap_servers() takes host:port, or several of them with commas, not 'kafka'",
+        "",
     ),
     (
         lambda: KafkaSource.builder().set_bounded(KafkaOffsetsInitializer.earliest()),
@@ -248,6 +248,7 @@ def test_every_code_has_its_page() -> None:
     codes = {code for _, code, _, _ in CALLS} | {
         "forward-unequal",
         "function-not-picklable",
+        "kafka-other-cluster",
         "key-unsupported",
         "no-executor",
         "uid-repeated",

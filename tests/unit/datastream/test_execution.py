@@ -13,8 +13,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headrace.common import Configuration, JobClient, JobExecutionResult
+from headrace.common import Configuration, JobClient, JobExecutionResult, SimpleStringSchema, WatermarkStrategy
 from headrace.datastream import StreamExecutionEnvironment
+from headrace.datastream.connectors.kafka import KafkaSource
 from headrace.datastream.execution import Executor, active_executor, executor_installed
 from headrace.datastream.submission import build_submission
 from headrace.errors import UsageError
@@ -41,6 +42,7 @@ class Recorder:
     """An executor that keeps what it was given; ``ends`` is the result of a job that it waits for."""
 
     ends: str | None = None
+    bootstrap: str | None = None
     calls: list[tuple[Submit, bytes, bool]] = field(default_factory=list)
 
     def submit(self, submit: Submit, code: bytes, *, wait: bool) -> JobClient:
@@ -118,6 +120,32 @@ def test_the_installed_executor_gives_defaults_that_the_program_may_change() -> 
         env.set_parallelism(2)
         assert env.program().graph.nodes[1].parallelism == 2
     assert StreamExecutionEnvironment.get_execution_environment().get_parallelism() == 1
+
+
+@pytest.mark.parametrize(
+    ("named", "runs_on", "fits"),
+    [
+        ("localhost:9092", "127.0.0.1:9092", True),
+        ("kafka:9092,other:9092", "OTHER:9092", True),
+        ("PLAINTEXT://kafka:9092", "kafka:9092", True),
+        ("localhost:9092", "127.0.0.1:19092", False),
+        ("localhost:9092", None, False),
+    ],
+)
+def test_only_the_kafka_that_runs_the_job_can_be_named(named: str, runs_on: str | None, fits: bool) -> None:
+    source = KafkaSource.builder().set_bootstrap_servers(named).set_topics("t")
+    recorder = Recorder(bootstrap=runs_on)
+    with executor_installed(recorder):
+        env = StreamExecutionEnvironment()
+        schema = SimpleStringSchema()
+        built = source.set_value_only_deserializer(schema).build()
+        env.from_source(built, WatermarkStrategy.no_watermarks(), "events")
+        if fits:
+            env.execute()
+        else:
+            with pytest.raises(UsageError, match=f"'Source: events' names Kafka at {named}, and the job runs on"):
+                env.execute()
+    assert len(recorder.calls) == fits
 
 
 def test_the_innermost_executor_counts() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from headrace.common.call_site import wrong
 from headrace.common.serialization import SerializationSchema
 from headrace.datastream.connectors.base import DeliveryGuarantee, Sink
-from headrace.datastream.connectors.kafka_topics import checked_topic
+from headrace.datastream.connectors.kafka_topics import checked_bootstrap, checked_topic
 from headrace.datastream.functions import KeySelector
 from headrace.datastream.transformation import checked_function
 from headrace.graph.job_graph import OperatorKind
@@ -161,8 +161,8 @@ class KafkaSinkBuilder:
         self._properties: dict[str, str] = {}
 
     def set_bootstrap_servers(self, bootstrap_servers: str) -> KafkaSinkBuilder:
-        """Only the Kafka cluster that runs the job can be written to, and it needs no address."""
-        self._properties["bootstrap.servers"] = str(bootstrap_servers)
+        """The Kafka cluster, if you want to name it: it must be the one that runs the job."""
+        self._properties["bootstrap.servers"] = checked_bootstrap(bootstrap_servers)
         return self
 
     def set_record_serializer(self, record_serializer: KafkaRecordSerializationSchema) -> KafkaSinkBuilder:

@@ -9,7 +9,7 @@ from headrace.common.serialization import DeserializationSchema
 from headrace.common.typeinfo import TypeInformation
 from headrace.datastream.connectors.base import Source
 from headrace.datastream.connectors.kafka_offsets import KafkaOffsetsInitializer
-from headrace.datastream.connectors.kafka_topics import checked_property, checked_topic
+from headrace.datastream.connectors.kafka_topics import checked_bootstrap, checked_topic
 from headrace.graph.job_graph import OperatorKind
 
 __all__ = ["KafkaSource", "KafkaSourceBuilder"]
@@ -73,8 +73,9 @@ class KafkaSourceBuilder:
         self._properties: dict[str, str] = {}
 
     def set_bootstrap_servers(self, bootstrap_servers: str) -> KafkaSourceBuilder:
-        """The Kafka cluster to read from; without it, the one that runs the job."""
-        return self.set_property("bootstrap.servers", bootstrap_servers)
+        """The Kafka cluster, if you want to name it: it must be the one that runs the job."""
+        self._properties["bootstrap.servers"] = checked_bootstrap(bootstrap_servers)
+        return self
 
     def set_topics(self, *topics: str) -> KafkaSourceBuilder:
         """The topics; they must exist when the job starts."""
@@ -111,17 +112,6 @@ class KafkaSourceBuilder:
                 hint=hint,
             )
         self._schema = deserialization_schema
-        return self
-
-    def set_property(self, key: str, value: str) -> KafkaSourceBuilder:
-        """An option of the Kafka client, by librdkafka's name."""
-        self._properties[checked_property(key)] = str(value)
-        return self
-
-    def set_properties(self, props: dict[str, str]) -> KafkaSourceBuilder:
-        """Options of the Kafka client, by librdkafka's names."""
-        for key, value in props.items():
-            self.set_property(key, value)
         return self
 
     def build(self) -> KafkaSource:

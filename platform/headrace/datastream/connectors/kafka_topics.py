@@ -1,4 +1,4 @@
-"""Names and options that Kafka accepts, checked where the user wrote them."""
+"""Names of topics and addresses of Kafka, checked where the user wrote them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,6 @@ import re
 from headrace.common.call_site import wrong
 
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
-
-#: Options that the engine sets itself: another value would break exactly-once or the lanes' positions.
-_OURS = frozenset(
-    {
-        "auto.offset.reset",
-        "enable.auto.commit",
-        "enable.auto.offset.store",
-        "enable.idempotence",
-        "enable.partition.eof",
-        "group.id",
-        "isolation.level",
-        "transactional.id",
-        "transaction.timeout.ms",
-    }
-)
-_INSTEAD = {
-    "auto.offset.reset": "use set_starting_offsets()",
-    "group.id": "use set_group_id()",
-}
 
 
 def checked_topic(where: str, topic: str) -> str:
@@ -38,10 +19,14 @@ def checked_topic(where: str, topic: str) -> str:
     return topic
 
 
-def checked_property(key: str) -> str:
-    """The option's name, if a program may set it; else the user's line is named."""
-    if not isinstance(key, str) or not key:
-        raise wrong(f"a Kafka option must be named by a str, not {key!r:.60}")
-    if key in _OURS:
-        raise wrong(f"the Kafka option {key!r} is set by the engine", hint=_INSTEAD.get(key, "leave it out"))
-    return key
+def checked_bootstrap(servers: str) -> str:
+    """The text, if it has the form of bootstrap servers; else the user's line is named."""
+    if not isinstance(servers, str) or not addresses(servers):
+        raise wrong(f"set_bootstrap_servers() takes host:port, or several of them with commas, not {servers!r:.80}")
+    return servers
+
+
+def addresses(servers: str) -> set[str]:
+    """The host:port pairs of bootstrap servers; names of this machine are one."""
+    hosts = {each.strip().rpartition("://")[2].lower() for each in servers.split(",")}
+    return {re.sub(r"^(localhost|\[::1\]):", "127.0.0.1:", host) for host in hosts if re.fullmatch(r".+:\d+", host)}

@@ -23,14 +23,11 @@ __all__ = [
 class JsonDeserializationSchema(DeserializationSchema):
     """Any JSON text to what Python has for it: dict, list, str, int, float, bool, None. Not in PyFlink.
 
-    A record that is not JSON fails the task, with its offset; with ``ignore_parse_errors`` it is left out.
+    A record that is not JSON fails the job; topic, partition and offset are named.
     """
 
-    def __init__(self, ignore_parse_errors: bool = False) -> None:
-        self._tolerant = bool(ignore_parse_errors)
-
     def format(self) -> dict[str, Any]:
-        return {"kind": "json", "tolerant": self._tolerant}
+        return {"kind": "json"}
 
     def produced_type(self) -> TypeInformation:
         return Types.PICKLED_BYTE_ARRAY()
@@ -39,19 +36,19 @@ class JsonDeserializationSchema(DeserializationSchema):
 class JsonRowDeserializationSchema(DeserializationSchema):
     """A JSON object to a Row of a declared type; only the fields of the type are decoded.
 
-    A field that is missing is None. Make one with ``builder()``.
+    A field that is missing is None. A record that cannot be decoded fails the job; topic, partition and offset are
+    named. Make one with ``builder()``.
     """
 
-    def __init__(self, type_info: RowTypeInfo, ignore_parse_errors: bool) -> None:
+    def __init__(self, type_info: RowTypeInfo) -> None:
         self._type_info = type_info
-        self._tolerant = ignore_parse_errors
 
     @staticmethod
     def builder() -> JsonRowDeserializationSchemaBuilder:
         return JsonRowDeserializationSchemaBuilder()
 
     def format(self) -> dict[str, Any]:
-        return {"kind": "json_row", "fields": self._type_info.describe()["row"], "tolerant": self._tolerant}
+        return {"kind": "json_row", "fields": self._type_info.describe()["row"]}
 
     def produced_type(self) -> TypeInformation:
         return self._type_info
@@ -62,16 +59,10 @@ class JsonRowDeserializationSchemaBuilder:
 
     def __init__(self) -> None:
         self._type_info: RowTypeInfo | None = None
-        self._tolerant = False
 
     def type_info(self, type_info: TypeInformation) -> JsonRowDeserializationSchemaBuilder:
         """The Row type, from ``Types.ROW_NAMED(names, types)``."""
         self._type_info = _checked_row(type_info)
-        return self
-
-    def ignore_parse_errors(self) -> JsonRowDeserializationSchemaBuilder:
-        """Leave a record out that cannot be decoded. Without it the task fails, with the record's offset."""
-        self._tolerant = True
         return self
 
     def build(self) -> JsonRowDeserializationSchema:
@@ -81,7 +72,7 @@ class JsonRowDeserializationSchemaBuilder:
                 code="connector-incomplete",
                 hint="call type_info(Types.ROW_NAMED([...], [...]))",
             )
-        return JsonRowDeserializationSchema(self._type_info, self._tolerant)
+        return JsonRowDeserializationSchema(self._type_info)
 
 
 class JsonSerializationSchema(SerializationSchema):
