@@ -48,7 +48,7 @@ def train(server: KafkaServer, cache: Path) -> None:
                 broker.wait(0.1)
             except subprocess.TimeoutExpired:
                 pass
-        exercise(server.bootstrap, WORK_TIMEOUT_S)
+        exercise(server.bootstrap, "exercise", WORK_TIMEOUT_S)
         broker.terminate()
         broker.wait(END_TIMEOUT_S)  # the cache is written at its end
     finally:
@@ -59,8 +59,8 @@ def train(server: KafkaServer, cache: Path) -> None:
     os.replace(made, cache)
 
 
-def exercise(bootstrap: str, timeout_s: float) -> None:
-    """What every cluster does first: topics, transactions, consuming, a group."""
+def exercise(bootstrap: str, topic: str, timeout_s: float) -> None:
+    """What every cluster does first: a topic, transactions, consuming, a group."""
     from confluent_kafka import Consumer, Producer, TopicPartition
     from confluent_kafka.admin import AdminClient
     from confluent_kafka.cimpl import NewTopic
@@ -69,19 +69,20 @@ def exercise(bootstrap: str, timeout_s: float) -> None:
 
     options = client_options(bootstrap)
     admin = AdminClient(options)
-    admin.create_topics([NewTopic("exercise", 4, 1)])["exercise"].result(timeout_s)
-    producer = Producer({**options, "transactional.id": "exercise"})
+    admin.create_topics([NewTopic(topic, 4, 1)])[topic].result(timeout_s)
+    producer = Producer({**options, "transactional.id": topic})
     producer.init_transactions(timeout_s)
     for transaction in range(50):
         producer.begin_transaction()
         for record in range(100):
-            producer.produce("exercise", f"{transaction} {record}".encode() * 10, partition=record % 4)
+            producer.produce(topic, f"{transaction} {record}".encode() * 10, partition=record % 4)
         if transaction % 10 == 9:
+            producer.flush(timeout_s)
             producer.abort_transaction(timeout_s)
         else:
             producer.commit_transaction(timeout_s)
-    consumer = Consumer({**options, "group.id": "exercise", "auto.offset.reset": "earliest"})
-    consumer.subscribe(["exercise"])
+    consumer = Consumer({**options, "group.id": topic, "auto.offset.reset": "earliest"})
+    consumer.subscribe([topic])
     deadline = monotonic_s() + timeout_s
     read = 0
     while read < 4_500:
@@ -90,7 +91,7 @@ def exercise(bootstrap: str, timeout_s: float) -> None:
         read += sum(message.error() is None for message in consumer.consume(1_000, 0.1))
     consumer.commit(asynchronous=False)
     consumer.close()
-    admin.delete_records([TopicPartition("exercise", 0, 10)])
+    admin.delete_records([TopicPartition(topic, 0, 10)])[TopicPartition(topic, 0)].result(timeout_s)
 
 
 def main() -> None:

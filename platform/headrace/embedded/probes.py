@@ -103,8 +103,8 @@ def dispatcher_probe(rest: str) -> Probe:
                 return "" if answer.status == 200 else f"/health answers {answer.status}"
         except urllib.error.HTTPError as error:
             return f"/health answers {error.code}"
-        except (OSError, http.client.HTTPException) as error:
-            return f"/health does not answer yet: {error}"
+        except (OSError, http.client.HTTPException):
+            return "/health does not answer yet"
 
     return probe
 
