@@ -34,7 +34,17 @@ HELD_WAIT_S = 0.02
 #: Commits that may fail in a row before the lane gives up with the last reason.
 FAILURES_MAX = 30
 #: Errors of a commit that repeating cannot cure: the lane fails at once and names them.
-HOPELESS = frozenset({"MSG_SIZE_TOO_LARGE", "UNKNOWN_TOPIC_OR_PART", "TOPIC_AUTHORIZATION_FAILED", "INVALID_RECORD"})
+HOPELESS = frozenset(
+    {
+        "MSG_SIZE_TOO_LARGE",
+        "UNKNOWN_TOPIC_OR_PART",
+        "_UNKNOWN_PARTITION",
+        "TOPIC_AUTHORIZATION_FAILED",
+        "INVALID_RECORD",
+        "INVALID_TIMESTAMP",
+        "_INVALID_ARG",
+    }
+)
 
 
 class LaneFailedError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from operator import methodcaller
 from typing import Any
 
 from headrace.log.lane import LaneConnection, Message, Split
@@ -24,6 +25,9 @@ def splits_of(partitions: Mapping[str, int], lane: int, lanes: int) -> list[Spli
 
 def split_name(split: Split) -> str:
     return f"{split[0]}/{split[1]}"
+
+
+_topic_of, _partition_of = methodcaller("topic"), methodcaller("partition")
 
 
 class StartPositionError(Exception):
@@ -168,15 +172,19 @@ class KafkaInput:
 
 def _by_split(messages: Sequence[Message]) -> list[tuple[str, Sequence[Message]]]:
     """Messages grouped by split, order kept within each; the common case of one split is not copied."""
-    first = messages[0]
-    topic, partition = first.topic(), first.partition()
-    last = messages[-1]
-    if last.partition() == partition and all(m.partition() == partition for m in messages):
-        if all(m.topic() == topic for m in messages):
-            return [(f"{topic}/{partition}", messages)]
-    groups: dict[tuple[str, int], list[Message]] = {}
-    for message in messages:
-        groups.setdefault((message.topic(), message.partition()), []).append(message)
+    topics = set(map(_topic_of, messages))
+    partitions = list(map(_partition_of, messages))
+    if len(topics) == 1:
+        topic = topics.pop()
+        if partitions.count(partitions[0]) == len(partitions):
+            return [(f"{topic}/{partitions[0]}", messages)]
+        by_partition: dict[int, list[Message]] = {partition: [] for partition in set(partitions)}
+        for message, partition in zip(messages, partitions, strict=True):
+            by_partition[partition].append(message)
+        return [(f"{topic}/{partition}", group) for partition, group in by_partition.items()]
+    groups: dict[Split, list[Message]] = {}
+    for message, partition in zip(messages, partitions, strict=True):
+        groups.setdefault((message.topic(), partition), []).append(message)
     return [(split_name(split), group) for split, group in groups.items()]
 
 
