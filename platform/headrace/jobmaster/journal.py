@@ -5,41 +5,15 @@ Every write is repeated until the log has taken it; a record that arrives twice 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
-
-import structlog
 from pydantic import BaseModel
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_never, wait_exponential
 
 from headrace.clock import now_ms
-from headrace.log.control import ControlLog, ControlRecord, LogUnavailableError
+from headrace.log.control import ControlLog, ControlRecord
+from headrace.log.insist import insist
 from headrace.protocol.control import Claim, CommandDone, JobEvent, JobResult, Plan
 from headrace.protocol.fence import Claimed, PlanFence, claim_key, plan_key
 from headrace.protocol.job_log import done_key, result_key
 from headrace.protocol.topics import Topics, home_partition
-
-log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
-
-#: Pause between two tries against a log that does not answer.
-RETRY_S_MAX = 2.0
-
-
-async def until_answered(call: Callable[[], Awaitable[T]]) -> T:
-    """Repeat a call while the log is unavailable, for as long as it takes; cancel the task to give up."""
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type(LogUnavailableError),
-        wait=wait_exponential(multiplier=0.1, max=RETRY_S_MAX),
-        stop=stop_never,
-        before_sleep=_say_unavailable,
-    )
-
-    async def attempt() -> T:  # a lambda would be called, not awaited
-        return await call()
-
-    return await retrying(attempt)
 
 
 class Journal:
@@ -57,14 +31,12 @@ class Journal:
 
     async def claim(self) -> Plan | None:
         """Take command: the epoch is the claim's offset. Returns the newest valid plan before it."""
-        count = await until_answered(lambda: self._log.partitions(self._topics.plans))
+        count = await insist(lambda: self._log.partitions(self._topics.plans))
         if not count:
             raise RuntimeError(f"topic {self._topics.plans} does not exist: the Dispatcher creates it first")
         self.partition = home_partition(self._job_id, count)
         # TaskManagers report everything on seeing the claim, so earlier task events are not needed.
-        self.events_from = await until_answered(
-            lambda: self._log.end_offset(self._topics.task_events, self.partition)
-        )
+        self.events_from = await insist(lambda: self._log.end_offset(self._topics.task_events, self.partition))
         claim = Claim(job_id=self._job_id, dispatcher=self._dispatcher, at_ms=now_ms())
         self.epoch = await self._append(self._topics.plans, claim_key(self._job_id), claim)
         fence = PlanFence()
@@ -77,7 +49,7 @@ class Journal:
 
     async def newer_claim(self) -> int | None:
         """The epoch of a JobMaster that took command after this one, as of now."""
-        end = await until_answered(lambda: self._log.end_offset(self._topics.plans, self.partition))
+        end = await insist(lambda: self._log.end_offset(self._topics.plans, self.partition))
         fence = PlanFence()
         for record in await self._plans(self.epoch + 1, end):
             fence.feed(record.offset, record.key, record.value)
@@ -121,14 +93,8 @@ class Journal:
         )
 
     async def _plans(self, start: int, end: int) -> list[ControlRecord]:
-        return await until_answered(lambda: self._log.read(self._topics.plans, self.partition, start, end))
+        return await insist(lambda: self._log.read(self._topics.plans, self.partition, start, end))
 
     async def _append(self, topic: str, key: str, message: BaseModel | None) -> int:
         value = None if message is None else message.model_dump_json().encode()
-        return await until_answered(lambda: self._log.append(topic, self.partition, key, value))
-
-
-def _say_unavailable(call: RetryCallState) -> None:
-    if call.attempt_number == 1 or call.attempt_number % 10 == 0:
-        error = call.outcome.exception() if call.outcome else None
-        log.warning("log.unavailable", error=str(error), tries=call.attempt_number)
+        return await insist(lambda: self._log.append(topic, self.partition, key, value))

@@ -27,7 +27,7 @@ from headrace.jobmaster.job_topics import (
     delete_job_topics,
     source_partitions,
 )
-from headrace.jobmaster.journal import Journal, until_answered
+from headrace.jobmaster.journal import Journal
 from headrace.jobmaster.model import (
     Answer,
     CancelRequested,
@@ -52,6 +52,7 @@ from headrace.jobmaster.model import (
 )
 from headrace.jobmaster.registry import Registry
 from headrace.log.control import ControlLog
+from headrace.log.insist import insist
 from headrace.log.lane import LaneConnection, LogError
 from headrace.protocol.control import CommandDone, JobResult, TaskEvent
 from headrace.protocol.submission import Cancel, Submit, UploadedCode
@@ -278,10 +279,8 @@ class JobMaster:
     async def _prepare_topics(self) -> TopicsReady | TopicsRefused:
         job = self._state.job
         try:
-            counts = await until_answered(lambda: source_partitions(self._log, job.graph))
-            await until_answered(
-                lambda: create_job_topics(self._log, self._topics, job.graph, job.job_id, job.incarnation)
-            )
+            counts = await insist(lambda: source_partitions(self._log, job.graph))
+            await insist(lambda: create_job_topics(self._log, self._topics, job.graph, job.job_id, job.incarnation))
         except MissingTopicsError as error:
             return TopicsRefused("topic-missing", str(error))
         except UsageError as error:
@@ -290,9 +289,7 @@ class JobMaster:
 
     async def _delete_topics(self) -> None:
         job = self._state.job
-        await until_answered(
-            lambda: delete_job_topics(self._log, self._topics, job.graph, job.job_id, job.incarnation)
-        )
+        await insist(lambda: delete_job_topics(self._log, self._topics, job.graph, job.job_id, job.incarnation))
 
     async def _answer(self, answer: Answer) -> None:
         done = CommandDone(request_id=answer.request_id, ok=answer.ok, reason=answer.reason)
