@@ -39,13 +39,14 @@ class Views:
         if self.stale:
             return
         try:
-            record = await self._store.record(result.job_id)
-            if record is not None and record.status.ended:
-                return
             if submit is not None:
                 graph = submit.model_dump_json().encode()
                 await self._store.put_graph(submit.job_id, graph, submitted_ms=submitted_ms)
-                record = record or self._record(submit, submitted_ms, result.status)
+            record = await self._store.record(result.job_id)
+            if record is not None and record.status.ended:
+                return
+            if record is None and submit is not None:
+                record = self._record(submit, submitted_ms, result.status)
             if record is not None:
                 await self._store.put_record(_ended(record, result))
         except StoreUnavailableError as error:
