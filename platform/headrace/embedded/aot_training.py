@@ -57,6 +57,9 @@ def train(server: KafkaServer, cache: Path) -> None:
     if not made.exists():
         raise RuntimeError(f"no cache was written: {log_end(server.output_file)}")
     os.replace(made, cache)
+    for other in cache.parent.glob(f"*-{cache.stem.rpartition('-')[2]}.aot"):
+        if other != cache:  # of an older Java or older jars at the same place
+            other.unlink(missing_ok=True)
 
 
 def exercise(bootstrap: str, topic: str, timeout_s: float) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +23,6 @@ from headrace.embedded import aot
 from headrace.embedded.cluster_files import (
     ClusterSpec,
     ClusterState,
-    Ports,
     ServiceState,
     ServiceStatus,
     read_spec,
@@ -32,36 +30,24 @@ from headrace.embedded.cluster_files import (
     write_spec,
     write_state,
 )
+from headrace.embedded.cluster_plan import ClusterOptions, Progress, find_software, plan_cluster
 from headrace.embedded.disk import make_directory
-from headrace.embedded.jars import JarLock, fetch_jars
-from headrace.embedded.java import Java, find_java
-from headrace.embedded.ports import choose_port, is_free, require_free
-from headrace.embedded.processes import (
-    find_all_marked,
-    log_end,
-    start_detached,
-    stop,
-)
-from headrace.embedded.redis_server import find_redis_server
-from headrace.embedded.services import DISPATCHER, KAFKA, REDIS, STOP_ORDER, services_of
+from headrace.embedded.processes import find_all_marked, find_marked, log_end, start_detached, stop
+from headrace.embedded.services import KAFKA, STOP_ORDER, services_of
 from headrace.errors import HeadraceError, StillWaitingError, UnavailableError, UsageError
 from headrace.settings import Settings
 
+SUPERVISOR = "headrace.embedded.supervisor"
 START_TIMEOUT_S = 180.0
 SUPERVISOR_TIMEOUT_S = 40.0
 LOCK_TIMEOUT_S = 60.0
 POLL_INTERVAL_S = 0.05
-SLOTS_DEFAULT = 4
-SLOTS_MAX = 256
 #: A service that ended this often without ever becoming healthy makes ``start`` give up.
 FAILURES_MAX = 3
 #: Seconds between SIGTERM and SIGKILL.
 STOP_WAIT_S = {KAFKA: 30.0}
 STOP_WAIT_DEFAULT_S = 15.0
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-
-#: Called with what is being done, in a few plain words.
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -94,13 +80,8 @@ class EmbeddedCluster:
         settings: Settings | None = None,
         progress: Progress | None = None,
     ) -> None:
-        if slots is not None and not 1 <= slots <= SLOTS_MAX:
-            raise UsageError("slots", f"{slots} slots are not between 1 and {SLOTS_MAX}")
+        self._options = ClusterOptions(name, platform, slots, kafka_port, redis_port, rest_port)
         self.directory = directory.resolve()
-        self._name = name
-        self._slots = slots
-        self._platform = platform
-        self._ports = {"kafka": kafka_port, "redis": redis_port, "rest": rest_port}
         self._settings = settings or Settings()
         self._say = progress or (lambda text: None)
 
@@ -129,17 +110,20 @@ class EmbeddedCluster:
         if self._supervised():
             return False
         make_directory(self.directory)
-        java, jars = self._java_and_jars()
-        redis = find_redis_server()
+        software = find_software(self._settings, self._say)
         with self._lock():
             if self._supervised():
                 return False
-            write_spec(self._new_spec(java, jars, redis))
+            before = read_spec(self.directory)
+            running = self._running_services(before)
+            write_spec(
+                plan_cluster(self.directory, self._options, software, self._settings, before=before, running=running)
+            )
             child = start_detached(
-                [sys.executable, "-P", "-m", "headrace.embedded.supervisor", str(self.directory)],
+                [sys.executable, "-P", "-m", SUPERVISOR, str(self.directory)],
                 output=self.directory / "supervisor.out",
                 directory=self.directory,
-                mark=f"{self.directory}|supervisor",
+                mark=self._supervisor_mark,
             )
             deadline = monotonic_s() + SUPERVISOR_TIMEOUT_S
             while not self._supervised():
@@ -152,101 +136,19 @@ class EmbeddedCluster:
         """Whether a supervisor is at work, with the options asked for."""
         if not read_state(self.directory).supervisor.alive:
             return False
-        self._require_same_options()
+        self._options.require_fit(self.spec)
         return True
-
-    def _require_same_options(self) -> None:
-        spec = self.spec
-        if self._platform != spec.platform:
-            how = "with" if spec.platform else "without"
-            raise UsageError(
-                "cluster-options",
-                f"cluster {spec.name} is up {how} Dispatcher and TaskManager",
-                hint="run `streamctl down` first",
-            )
-        asked = {
-            "slots": (self._slots, spec.slots),
-            "kafka-port": (self._ports["kafka"] or None, spec.ports.kafka),
-            "redis-port": (self._ports["redis"] or None, spec.ports.redis),
-            "rest-port": (self._ports["rest"] or None, spec.ports.rest),
-        }
-        for option, (wanted, has) in asked.items():
-            if wanted is not None and wanted != has:
-                raise UsageError(
-                    "cluster-options",
-                    f"cluster {spec.name} is up with --{option} {has}, not {wanted}",
-                    hint="run `streamctl down` first",
-                )
-
-    def _java_and_jars(self) -> tuple[Java, tuple[Path, ...]]:
-        self._say("looking for Java")
-        java = find_java()
-        lock = JarLock.shipped()
-
-        def fetched(jars: int, jars_all: int, size: int, size_all: int) -> None:
-            self._say(f"fetching Kafka: {jars} of {jars_all} jars, {size // 10**6} of {size_all // 10**6} MB")
-
-        directory = self._settings.cache_dir.absolute() / "jars" / lock.key
-        return java, tuple(fetch_jars(lock, directory, maven_repo=self._settings.maven_repo, progress=fetched))
-
-    def _new_spec(self, java: Java, jars: tuple[Path, ...], redis: Path) -> ClusterSpec:
-        """The cluster as it was, with the options asked for now. Raises HeadraceError ``port-taken``."""
-        before = read_spec(self.directory)
-        running = self._running_services(before)
-        if running:
-            self._require_same_options()
-        cache_dir = self._settings.cache_dir.absolute()
-        return ClusterSpec(
-            name=self._name,
-            directory=self.directory,
-            namespace=self._settings.namespace,
-            platform=self._platform,
-            slots=self._slots or (before.slots if before else SLOTS_DEFAULT),
-            ports=self._choose_ports(before.ports if before else None, running),
-            java=java.executable,
-            java_version=java.version,
-            jars=jars,
-            redis_server=redis,
-            cache_dir=cache_dir,
-            aot_cache=aot.cache_path(cache_dir, java, jars, JarLock.shipped().key),
-        )
 
     def _running_services(self, before: ClusterSpec | None) -> set[str]:
         """Services whose process is alive, written down or not."""
         if before is None:
             return set()
-        recorded = read_state(self.directory).services
+        recorded = self.state.services
         return {
             name
             for name, service in services_of(before).items()
             if (name in recorded and recorded[name].alive) or service.find(self.directory) is not None
         }
-
-    def _choose_ports(self, before: Ports | None, running: set[str]) -> Ports:
-        """As before where the server runs, else as asked for, else as before, else free."""
-        taken: set[int] = set()
-
-        def choose(purpose: str, service: str, asked: int | None, had: int | None, preferred: int | None) -> int:
-            wanted = had if asked is None else asked
-            if had is not None and service in running:
-                port = had
-            elif wanted:
-                require_free(wanted, purpose)
-                port = wanted
-            elif preferred is not None and preferred not in taken and is_free(preferred):
-                port = preferred
-            else:
-                port = choose_port(taken)
-            taken.add(port)
-            return port
-
-        rest = self._settings.rest_port if self._name == "default" else None
-        return Ports(
-            kafka=choose("Kafka", KAFKA, self._ports["kafka"], before.kafka if before else None, None),
-            controller=choose("Kafka's controller", KAFKA, None, before.controller if before else None, None),
-            redis=choose("Redis", REDIS, self._ports["redis"], before.redis if before else None, None),
-            rest=choose("REST", DISPATCHER, self._ports["rest"], before.rest if before else None, rest),
-        )
 
     def _await_healthy(self, deadline: float) -> None:
         titles = {name: service.title for name, service in services_of(self.spec).items()}
@@ -293,9 +195,11 @@ class EmbeddedCluster:
         with self._lock():
             state, spec = read_state(self.directory), read_spec(self.directory)
             stopped = []
-            if state.supervisor.process is not None and state.supervisor.alive:
+            supervisor = state.supervisor.process if state.supervisor.alive else None
+            supervisor = supervisor or find_marked(self._supervisor_mark, SUPERVISOR)
+            if supervisor is not None:
                 self._say("stopping the supervisor")
-                stop(state.supervisor.process, wait_s=STOP_WAIT_DEFAULT_S)
+                stop(supervisor, wait_s=STOP_WAIT_DEFAULT_S)
                 stopped.append("supervisor")
                 state = read_state(self.directory)
             known = services_of(spec) if spec is not None else {}
@@ -363,6 +267,10 @@ class EmbeddedCluster:
         state = self.state
         everything = {"supervisor": state.supervisor, **state.services}
         return {name: each.pid for name, each in everything.items() if each.pid is not None and each.alive}
+
+    @property
+    def _supervisor_mark(self) -> str:
+        return f"{self.directory}|supervisor"
 
     def _lock(self) -> FileLock:
         return _Lock(self.directory / "up.lock", timeout=LOCK_TIMEOUT_S)
