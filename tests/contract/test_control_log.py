@@ -68,7 +68,8 @@ def test_appends_of_one_partition_keep_their_order(kind, request):
         async with connect(kind, request) as (log, topic):
             offsets = await asyncio.gather(*(log.append(topic, 0, "k", str(i).encode()) for i in range(200)))
             records = await log.read(topic, 0, 0, 200)
-            assert [int(r.value or b"") for r in records] == [n for _, n in sorted(zip(offsets, range(200), strict=True))]
+            by_offset = [n for _, n in sorted(zip(offsets, range(200), strict=True))]
+            assert [int(r.value or b"") for r in records] == by_offset
             assert sorted(offsets) == list(range(200))
             assert offsets == sorted(offsets)
 

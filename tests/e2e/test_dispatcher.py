@@ -196,4 +196,4 @@ def test_a_taken_port_is_named(site):
         port = taken.getsockname()[1]
         dispatcher = site.start(rest_port=str(port))
         assert dispatcher.process.wait(30) == 2
-    assert dispatcher.output.read_text().startswith(f"rest-port-taken: REST cannot listen on 127.0.0.1:{port}")
+    assert dispatcher.output.read_text().startswith(f"port-taken: REST cannot listen on 127.0.0.1:{port}")

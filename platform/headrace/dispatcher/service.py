@@ -202,7 +202,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise UsageError(
-            "rest-port-taken",
+            "port-taken",
             f"REST cannot listen on {host}:{port}: {error.strerror or error}",
             hint="choose another port with --rest-port or HEADRACE_REST_PORT",
         ) from None

@@ -114,7 +114,7 @@ def _credentials(options: Mapping[str, str]) -> Any:
     mechanism = options.get("sasl.mechanism") or options.get("sasl.mechanisms") or "PLAIN"
     if mechanism not in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"):
         raise UsageError(
-            "kafka-option",
+            "kafka-options",
             f"sasl.mechanism {mechanism!r} does not work for a Dispatcher",
             hint="use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
         )
