@@ -1,7 +1,7 @@
 """What programs become: their JobGraphs, kept in job_graphs/.
 
 A change of these files changes the uids, vertices or edges of running jobs' programs: look twice. To write them
-anew: HEADRACE_GOLDEN=write pytest tests/golden/test_job_graphs.py
+anew: HEADRACE_UPDATE_GOLDEN=1 pytest tests/golden/test_job_graphs.py
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def graph_of(name: str) -> JobGraph:
 def test_program_has_its_job_graph(name: str) -> None:
     graph = graph_of(name)
     file = FOLDER / f"{name}.json"
-    if os.environ.get("HEADRACE_GOLDEN") == "write":
+    if os.environ.get("HEADRACE_UPDATE_GOLDEN"):
         body = graph.model_dump(mode="json", exclude_defaults=True)
         file.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     assert graph == JobGraph.model_validate_json(file.read_text(encoding="utf-8"))

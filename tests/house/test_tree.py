@@ -37,7 +37,8 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
 
 def test_no_dumping_grounds() -> None:
     banned = {"utils", "util", "helpers", "misc", "base", "tools"}
-    assert [relative(p) for p in SOURCES if p.stem in banned] == []
+    pyflinks = {"platform/headrace/datastream/connectors/base.py"}  # programs import from modules of these names
+    assert [relative(p) for p in SOURCES if p.stem in banned and relative(p) not in pyflinks] == []
 
 
 def test_time_and_randomness_are_read_in_few_places() -> None:
@@ -49,7 +50,9 @@ def test_time_and_randomness_are_read_in_few_places() -> None:
 
 def test_nothing_committed_names_a_machine_or_a_registry() -> None:
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    banned = re.compile(r"/work/|/root/|/tmp/w/|pypi\.org|files\.pythonhosted|repo1?\.maven|(?<!emit-)index-url|artifactory")
+    banned = re.compile(
+        r"/work/|/root/|/tmp/w/|pypi\.org|files\.pythonhosted|repo1?\.maven|(?<!emit-)index-url|artifactory"
+    )
     found = []
     for name in files:
         path = ROOT / name

@@ -29,7 +29,8 @@ class Executor(Protocol):
     def submit(self, submit: Submit, code: bytes, *, wait: bool) -> JobClient:
         """Start the job and return when it runs.
 
-        ``submit`` comes without its code; ``code`` is the bundle, to be attached or uploaded. With ``wait`` the
+        ``submit`` comes without its code; ``code`` is the bundle, to be attached or uploaded, and empty
+        when there are no functions. With ``wait`` the
         program wants the job's end: an executor that waits returns then, with a result that is done; one that
         does not wait returns at once. Raises UsageError when the job is refused, UnavailableError when no
         cluster answers, JobFailedError when it waited and the job failed.

@@ -10,6 +10,8 @@
     restart-strategy.exponential-delay.  attempts-before-fail (3), initial-backoff (1 s), max-backoff (1 min),
                                          backoff-multiplier (1.5)
 
+    execution.commit-interval-ms         how often a lane commits (100)
+
 Attempts count failures of a lane without a commit between. A duration is a number with a unit (ms, s, min, h, d),
 or a bare number of milliseconds. All other options travel with the job as they are.
 """
@@ -29,6 +31,7 @@ NAME = "pipeline.name"
 LANES = "pipeline.lanes"
 CHAINING = "pipeline.operator-chaining.enabled"
 RESTART = "restart-strategy.type"
+COMMIT_INTERVAL = "execution.commit-interval-ms"
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "sec": 1_000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"([0-9]+) *([a-z]*)")
@@ -39,6 +42,15 @@ T = TypeVar("T")
 def number(options: Configuration, key: str) -> int | None:
     """An option that is a whole number, None when it is not set."""
     return _read(options, key, int, "a whole number")
+
+
+def checked(options: Configuration) -> None:
+    """Raises UsageError (option-invalid) naming the first option that has a value it cannot have."""
+    number(options, PARALLELISM)
+    number(options, LANES)
+    switch(options, CHAINING, True)
+    restart_strategy(options)
+    _read(options, COMMIT_INTERVAL, _interval, "a whole number of milliseconds from 1 to 60000")
 
 
 def switch(options: Configuration, key: str, default: bool) -> bool:
@@ -95,6 +107,13 @@ def _duration(options: Configuration, key: str, default: int) -> int:
 def _natural(text: str) -> int:
     value = int(text)
     if value < 0:
+        raise ValueError
+    return value
+
+
+def _interval(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 60_000:
         raise ValueError
     return value
 

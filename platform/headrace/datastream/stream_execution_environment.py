@@ -51,12 +51,11 @@ class StreamExecutionEnvironment:
         """Set options by name (``headrace.datastream.options``); an option set before is replaced."""
         if not isinstance(configuration, Configuration):
             raise wrong(f"configure() takes a Configuration, not {configuration!r:.80}")
+        options.checked(configuration)
         parallelism = options.number(configuration, options.PARALLELISM)
         if parallelism is not None:
             self.set_parallelism(parallelism)
         self._chaining = options.switch(configuration, options.CHAINING, self._chaining)
-        options.number(configuration, options.LANES)
-        options.restart_strategy(configuration)
         self._options.add_all(configuration)
 
     def set_parallelism(self, parallelism: int) -> StreamExecutionEnvironment:

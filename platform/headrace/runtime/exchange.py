@@ -61,6 +61,8 @@ class EdgeBuffer:
         self.target_lanes = self._lanes = target_lanes
         self._columns = _fresh_columns(target_lanes)
         self._told = [MIN_WATERMARK] * target_lanes
+        #: Lanes that hear from this one: a forward edge has one, the others do not wait for its watermarks or end.
+        self._hearers = [source_lane] if edge.ship is Ship.FORWARD else list(range(target_lanes))
         self._idle_told = False
         self.write: Callable[[Any, int | None], None] = self._writer()
 
@@ -146,7 +148,7 @@ class EdgeBuffer:
 
     def has_news(self, watermark: int, *, idle: bool) -> bool:
         """Whether some target lane has not been told this watermark or idleness yet."""
-        return idle != self._idle_told or min(self._told) < watermark
+        return idle != self._idle_told or any(self._told[target] < watermark for target in self._hearers)
 
     def reset(self) -> None:
         """Forget rows and what was told: after an abort or restore everything is told again."""
@@ -166,7 +168,8 @@ class EdgeBuffer:
         columns = list(self._columns)
         self._columns[:] = _fresh_columns(self._lanes)
         news = idle != self._idle_told or end
-        for target, (keys, values, times) in enumerate(columns):
+        for target in self._hearers:
+            keys, values, times = columns[target]
             told = self._told[target]
             behind = watermark > told
             if not (values or news or (behind and (tell_all or watermark - told >= WATERMARK_STEP_MS))):

@@ -50,6 +50,9 @@ def test_restart_strategies(options: dict[str, str], strategy: RestartStrategy) 
         ("restart-strategy.exponential-delay.backoff-multiplier", "0.5", "a number from 1"),
         ("restart-strategy.exponential-delay.backoff-multiplier", "nan", "a number from 1"),
         ("parallelism.default", "two", "a whole number"),
+        ("pipeline.lanes", "", "a whole number"),
+        ("execution.commit-interval-ms", "0", "a whole number of milliseconds from 1 to 60000"),
+        ("execution.commit-interval-ms", "100 ms", "a whole number of milliseconds from 1 to 60000"),
         ("pipeline.operator-chaining.enabled", "maybe", "true or false"),
     ],
 )
