@@ -18,6 +18,8 @@ from headrace.embedded.redis_server import RedisServer
 from headrace.errors import HeadraceError
 
 KAFKA, REDIS, DISPATCHER, TASKMANAGER = "kafka", "redis", "dispatcher", "taskmanager"
+#: Of each control topic: one Dispatcher owns them all.
+CONTROL_PARTITIONS = 4
 #: The order in which they are stopped.
 STOP_ORDER = (TASKMANAGER, DISPATCHER, KAFKA, REDIS)
 
@@ -168,6 +170,7 @@ def platform_environment(spec: ClusterSpec) -> dict[str, str]:
         "HEADRACE_REST_HOST": "127.0.0.1",
         "HEADRACE_REST_PORT": str(spec.ports.rest),
         "HEADRACE_NAMESPACE": spec.namespace,
+        "HEADRACE_CONTROL_PARTITIONS": str(CONTROL_PARTITIONS),
         "HEADRACE_STATE_DIR": str(spec.directory),
         "HEADRACE_CACHE_DIR": str(spec.cache_dir),
         "PYTHONUNBUFFERED": os.environ.get("PYTHONUNBUFFERED", "1"),
