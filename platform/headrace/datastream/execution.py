@@ -12,13 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from headrace.common.job_client import JobClient
 from headrace.datastream.connectors.kafka_topics import addresses
 from headrace.errors import UsageError
 from headrace.graph.job_graph import Operator
-from headrace.protocol.submission import Submit
+
+if TYPE_CHECKING:
+    from headrace.protocol.submission import Submit
 
 ENTRY_POINTS = "headrace.executors"
 

@@ -146,7 +146,8 @@ class ReduceFunction(Function):
 class KeySelector(Function):
     """Gives the key of a value.
 
-    The key is one of the types of ``headrace.graph.keys``, always the same for the same value.
+    The key is one of the types of ``headrace.graph.keys``, always the same for the same value. It is called where
+    records are sent, before they reach their lane; ``open`` and ``close`` are not called.
     """
 
     @abstractmethod

@@ -20,11 +20,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from headrace.common.call_site import wrong
 from headrace.common.configuration import Configuration
-from headrace.protocol.submission import ExponentialDelay, FixedDelay, NoRestart, RestartStrategy
+
+if TYPE_CHECKING:
+    from headrace.protocol.submission import RestartStrategy
 
 PARALLELISM = "parallelism.default"
 NAME = "pipeline.name"
@@ -61,6 +63,9 @@ def switch(options: Configuration, key: str, default: bool) -> bool:
 
 def restart_strategy(options: Configuration) -> RestartStrategy:
     """The restart strategy that the options describe. Raises UsageError (option-invalid) naming the option."""
+    # Here: slot workers import this module, start often, and have no use for the submission's models.
+    from headrace.protocol.submission import ExponentialDelay, FixedDelay, NoRestart
+
     kind = options.get_string(RESTART, "exponential-delay")
     prefix = f"restart-strategy.{kind}."
     match kind:
