@@ -25,7 +25,7 @@ async def insist(call: Callable[[], Awaitable[T]]) -> T:
 
     return await AsyncRetrying(
         retry=retry_if_exception_type(LogUnavailableError),
-        wait=wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1),
+        wait=wait_exponential_jitter(multiplier=0.1, max=2.0, jitter=0.1),
         before_sleep=_note,
         reraise=True,
     )(attempt)

@@ -185,6 +185,10 @@ class TaskManager:
         """What is known now; for tests."""
         return self._state
 
+    def worker_pids(self) -> dict[int, int]:
+        """Process ids of slot workers by serial."""
+        return self._pool.pids()
+
     def leave(self) -> None:
         """Stop all workers, then return from ``run``. May be called from a signal handler of the loop."""
         self._leaving.set()
