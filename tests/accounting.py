@@ -78,8 +78,8 @@ def _mix(x: int) -> int:
 class Filler:
     """Produces records 0 to ``count`` - 1 in the background, record n to partition n % partitions, in order.
 
-    At the end of the block it has produced all of them, then one closing record per partition if
-    ``closing_ms`` is given. Rides out broker restarts; raises what it could not deliver.
+    At the end of the block it has produced all of them, or those up to ``enough``, then one closing record per
+    partition if ``closing_ms`` is given. Rides out broker restarts; raises what it could not deliver.
     """
 
     def __init__(
@@ -108,6 +108,7 @@ class Filler:
         )
         self._failures: list[str] = []
         self._stopping = threading.Event()
+        self._enough = threading.Event()
         self._thread = threading.Thread(target=self._run, name="filler", daemon=True)
         self.sent = 0  #: records handed to the client so far
 
@@ -120,6 +121,7 @@ class Filler:
     ) -> None:
         if kind is not None:
             self._stopping.set()
+            self._enough.set()
         self._thread.join()
         if kind is None and self._failures:
             raise AssertionError(f"input not delivered: {self._failures[:SAMPLES_MAX]}")
@@ -128,15 +130,22 @@ class Filler:
     def running(self) -> bool:
         return self._thread.is_alive()
 
+    def enough(self) -> None:
+        """Produce no further records; the closing ones follow."""
+        self._enough.set()
+
     def _run(self) -> None:
         started = time.monotonic()
         for number in range(self._count):
             if self._rate_per_s and number % 50 == 0:
                 ahead_s = started + number / self._rate_per_s - time.monotonic()
-                if self._stopping.wait(max(0.0, ahead_s)):
-                    return
+                self._enough.wait(max(0.0, ahead_s))
+            if self._enough.is_set():
+                break
             self._send(self._records[number], number % self._partitions)
             self.sent = number + 1
+        if self._stopping.is_set():
+            return
         if self._closing_ms is not None:
             for partition in range(self._partitions):
                 self._send(self._records.closing(self._closing_ms), partition)
