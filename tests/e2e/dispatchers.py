@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from tests.waiting import wait_until
 
 START_S = 40.0
+QUIET = {"log_level": 0, "error_cb": lambda _error: None}
 
 
 def free_port() -> int:
@@ -81,13 +82,19 @@ class BareClient:
 
     def __init__(self, bootstrap: str, namespace: str) -> None:
         self._bootstrap, self._namespace = bootstrap, namespace
-        self._producer = Producer({"bootstrap.servers": bootstrap})
+        self._producer = Producer({"bootstrap.servers": bootstrap, **QUIET})
         self._readers: dict[str, tuple[Consumer, list[dict[str, Any]]]] = {}
 
     def send(self, message: dict[str, Any] | bytes) -> None:
+        self.send_later(message)
+        self.flush()
+
+    def send_later(self, message: dict[str, Any] | bytes) -> None:
         value = message if isinstance(message, bytes) else json.dumps(message).encode()
         self._producer.produce(f"{self._namespace}.jobs", value)
-        assert self._producer.flush(10) == 0
+
+    def flush(self) -> None:
+        assert self._producer.flush(20) == 0
 
     def records(self, topic: str) -> list[dict[str, Any]]:
         """What has been read of a topic until now."""
@@ -95,13 +102,12 @@ class BareClient:
             self._readers[topic] = self._reader(f"{self._namespace}.{topic}"), []
         consumer, found = self._readers[topic]
         for message in consumer.consume(500, 0.1):
-            assert message.error() is None
-            if message.value() is not None:
+            if message.error() is None and message.value() is not None:
                 found.append(json.loads(message.value()))
         return found
 
     def _reader(self, topic: str) -> Consumer:
-        options = {"group.id": "nobody", "enable.auto.commit": False, "fetch.wait.max.ms": 50}
+        options = QUIET | {"group.id": "nobody", "enable.auto.commit": False, "fetch.wait.max.ms": 50}
         consumer = Consumer({"bootstrap.servers": self._bootstrap, **options})
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
         consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
