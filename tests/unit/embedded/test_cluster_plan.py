@@ -60,7 +60,7 @@ def test_ports_of_running_servers_are_kept_although_they_are_taken(tmp_path: Pat
     ("change", "words"),
     [
         ({"slots": 9}, "--slots 4, not 9"),
-        ({"redis_port": 1}, "--redis-port"),
+        ({"redis_port": 29_998}, "--redis-port"),
         ({"platform": False}, "with Dispatcher and TaskManager"),
     ],
 )
