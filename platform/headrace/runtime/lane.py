@@ -31,6 +31,7 @@ from headrace.runtime.snapshot import SnapshotSchedule
 ROWS_PER_TARGET_MAX = 30_000
 ADVANCE_ROWS_MAX = 20_000
 HELD_WAIT_S = 0.02
+READ_AGAIN_S = 0.2
 #: Commits that may fail in a row before the lane gives up with the last reason.
 FAILURES_MAX = 30
 #: Errors of a commit that repeating cannot cure: the lane fails at once and names them.
@@ -147,7 +148,7 @@ class Lane:
         self._watermark = MIN_WATERMARK  # fired completely up to here
         self._advancing: int | None = None  # a watermark whose timers have not all fired yet
         self._dirty = False
-        self._failures = 0
+        self._failures = self._read_failures = 0
 
     # ---- orders from the worker, any thread
 
@@ -178,7 +179,6 @@ class Lane:
         acquired = self._acquire()
         if acquired is None:
             return
-        self._reader = self._connection.reader(committed=True)
         self._restore(acquired)
 
     def step(self) -> None:
@@ -224,11 +224,12 @@ class Lane:
         """All state anew from the log: at the start, or when another owner has committed meanwhile."""
         self.parts.tables.clear()
         self._in_flight = None
-        self._ownership.replay(acquired, self.parts.tables.apply)
-        self._snapshots.restored(acquired.end - max(acquired.start, 0))
+        self._snapshots.restored(self._ownership.replay(acquired, self.parts.tables.apply))
         if acquired.newest is None:
-            self.committed = empty_record()
-            self.parts.inputs.resolve(self._connection, self.committed, 30.0)
+            self.committed = fresh = empty_record()
+            self._ownership.persist(lambda: self.parts.inputs.resolve(self._connection, fresh, 10.0))
+            if self._stop.is_set():
+                return
         else:
             self.committed = acquired.newest
             self.committed.changes = self.committed.chunk = []
@@ -254,11 +255,30 @@ class Lane:
         self._watermark, self._advancing = self.committed.watermark, None
         if self._watermark != MIN_WATERMARK:
             chain.advance(self._watermark, ADVANCE_ROWS_MAX)
-        assert self._reader is not None
-        assignment = self.parts.inputs.assignment()
-        if assignment:
-            self._reader.assign(assignment)
+        self._seek()
         self._dirty = self.committed.c < 0
+
+    def _seek(self) -> None:
+        """Read on at the working positions, with a new reader if the one at hand cannot."""
+        assignment = self.parts.inputs.assignment()
+        while assignment and not self._stop.is_set():
+            try:
+                self._reader = self._reader or self._connection.reader(committed=True)
+                self._reader.assign(assignment)
+                return
+            except LogError as error:
+                self._drop_reader(error)
+
+    def _drop_reader(self, error: LogError) -> None:
+        """A reader that failed is replaced, after a pause; the lane fails when that never helps."""
+        self.reason = f"reading: {error}"
+        self._read_failures += 1
+        if self._read_failures > FAILURES_MAX:
+            raise LaneFailedError(f"{self.parts.name} cannot read: {error}", retryable=True)
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        self._pause(READ_AGAIN_S)
 
     def _now_running(self) -> None:
         if self.phase is Phase.STARTING:
@@ -271,7 +291,7 @@ class Lane:
         return sum(buffer.row_count() for buffer in self.parts.buffers) + len(self.parts.sink_records)
 
     def _read(self) -> None:
-        assert self._reader is not None and self._chain is not None
+        assert self._chain is not None
         inputs = self.parts.inputs
         held = self.backpressure.held_by()
         if held is not None:
@@ -281,10 +301,16 @@ class Lane:
         self.reason = ""
         now_s = self._clock()
         messages: list[Any] = []
-        if inputs.assignment():
-            messages = self._reader.read(inputs.messages_max, self._wait_s(now_s))
+        if self._reader is not None and inputs.assignment():
+            try:
+                messages = self._reader.read(inputs.messages_max, self._wait_s(now_s))
+            except LogError as error:
+                self._drop_reader(error)
+                self._seek()
+                return
             if not messages:
                 return
+            self._read_failures = 0
         rows = inputs.process(messages, self._chain)
         if rows or messages:
             now_s = self._clock()
@@ -311,7 +337,8 @@ class Lane:
         return any(b.has_news(self._chain.output_watermark(b.edge.operator), idle=idle) for b in self.parts.buffers)
 
     def _ends_seen(self) -> dict[Split, int]:
-        assert self._reader is not None
+        if self._reader is None:
+            return {}
         return {split: self._reader.end_offset_seen(split) for split in self.parts.inputs.assignment()}
 
     def _advance(self) -> bool:

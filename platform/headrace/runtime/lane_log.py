@@ -116,20 +116,23 @@ class LaneLogPartition:
         end: int,
         each: Callable[[LaneLogRecord, int], None],
         deadline: Deadline,
-    ) -> None:
-        """Every committed record with start <= offset < end, whole or not at all.
+    ) -> int:
+        """Every committed record with start <= offset < end, whole or not at all; their bytes.
 
         ``end`` counts open transactions: reaching it proves that none is left unresolved.
         Raises UnresolvedTransactionError when the last stable offset stays below ``end``.
         """
         if start >= end:
-            return
+            return 0
         reader.assign({self.split: start})
+        size = 0
         while True:
             for message in reader.read(500, RESTORE_WAIT_MS / 1000):
-                each(decode_lane_log(message.value()), message.offset())
+                value = message.value()
+                size += len(value)
+                each(decode_lane_log(value), message.offset())
             if reader.end_offset_seen(self.split) >= end:
-                return
+                return size
             if deadline.passed():
                 raise UnresolvedTransactionError(
                     f"{self.topic}/{self.lane}: readable up to {reader.end_offset_seen(self.split)} of {end}: "
@@ -145,30 +148,28 @@ class LaneLogPartition:
         apply: Callable[[list[TableChange]], None],
         deadline: Deadline,
     ) -> int:
-        """Replay from ``newest.snapshot_from``; the number of commits replayed.
+        """Replay from ``newest.snapshot_from``; the bytes replayed.
 
         Raises LaneLogError when commits are missing.
         """
         first = newest.snapshot_from
         if first >= 0 and start > first:
             raise LaneLogError(f"{self.topic}/{self.lane} starts at {start}, its snapshot was at {first}")
-        commits = 0
         last_c: int | None = -1 if first < 0 else None
 
         def one(record: LaneLogRecord, offset: int) -> None:
-            nonlocal last_c, commits
+            nonlocal last_c
             if record.part == 0:
                 if last_c is not None and record.c != last_c + 1:
                     raise LaneLogError(f"{self.topic}/{self.lane} offset {offset}: c={record.c} follows c={last_c}")
                 last_c = record.c
-                commits += 1
             apply(record.changes)
             apply(record.chunk)
 
-        self.scan(reader, first if first >= 0 else start, end, one, deadline)
+        size = self.scan(reader, first if first >= 0 else start, end, one, deadline)
         if last_c != newest.c:
             raise LaneLogError(f"{self.topic}/{self.lane}: replay ended at c={last_c}, the log's end is c={newest.c}")
-        return commits
+        return size
 
 
 @dataclass

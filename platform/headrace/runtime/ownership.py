@@ -59,7 +59,7 @@ class LaneOwnership:
         producer = self._initialised_producer()
         if producer is None:
             return None
-        bounds = self._persist(lambda: self._connection.bounds(self._log.topic, self._log.lane, INIT_TIMEOUT_S))
+        bounds = self.persist(lambda: self._connection.bounds(self._log.topic, self._log.lane, INIT_TIMEOUT_S))
         if bounds is None:
             producer.close()
             return None
@@ -68,7 +68,7 @@ class LaneOwnership:
         return Acquired(producer, newest, start, end)
 
     def replay(self, acquired: Acquired, apply: Callable[[list[TableChange]], None]) -> int:
-        """Rebuild state from the log; the number of commits replayed."""
+        """Rebuild state from the log; the bytes of log replayed."""
         newest = acquired.newest
         if newest is None:
             return 0
@@ -91,7 +91,8 @@ class LaneOwnership:
                 return None
             back_off_s = min(1.0, back_off_s * 2)
 
-    def _persist(self, call: Callable[[], T]) -> T | None:
+    def persist(self, call: Callable[[], T]) -> T | None:
+        """Ask again for as long as nobody answers; None when the lane was told to stop meanwhile."""
         while True:
             try:
                 return call()
