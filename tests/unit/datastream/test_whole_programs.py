@@ -260,3 +260,10 @@ def test_rows_are_summed_by_name_and_by_position(world: MemoryWorld) -> None:
         "position> Row(k='a', n=1)",
         "position> Row(k='a', n=2)",
     ]
+
+
+def test_the_program_in_the_documentation(world: MemoryWorld) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "programs.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0]
+    exec(compile(code, "programs.md", "exec"), {"__name__": "programs"})
+    assert world.printed() == sorted(["('to', 1)", "('be', 1)", "('or', 1)", "('not', 1)", "('to', 2)", "('be', 2)"])
