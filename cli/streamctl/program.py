@@ -19,7 +19,7 @@ from streamctl.kafka import Connection
 from streamctl.output import Output, Progress
 from streamctl.render import ID_DIGITS
 from streamctl.script import Ended, run_script
-from streamctl.watch import ended, follow, require_running, require_success, runs
+from streamctl.watch import describe, ended, follow, require_running, require_success, runs
 
 
 @dataclass(frozen=True)
@@ -64,22 +64,33 @@ class Submission:
             short = submit.job_id[:ID_DIGITS]
             self._output.after_interrupt = f"job {short} runs on, `streamctl cancel {short}` ends it"
             job = SubmittedJob(submit, self._client, events, Lifecycle())
-            job.follow(runs, progress=progress, timeout_s=self.options.timeout_s)
-        self._output.facts["status"] = str(job.lifecycle.status or "ACCEPTED")
-        require_running(submit.job_id, submit.name, job.lifecycle, self.options.timeout_s)
-        require_success(submit.job_id, submit.name, job.lifecycle)
-        if not self.options.wait or ended(job.lifecycle):
-            self._finish(job)
-        elif wait:
-            self._wait_for(job)
-        else:
+            self._until_running(job, progress)
+            if wait and self.options.wait:
+                self._until_ended(job, progress)
+        if self.options.wait and not ended(job.lifecycle):
             self._unended.append(job)
+        else:
+            self._finish(job)
         return job
+
+    def _until_running(self, job: SubmittedJob, progress: Progress) -> None:
+        job.follow(runs, progress=progress, timeout_s=self.options.timeout_s)
+        self._output.facts["status"] = str(job.lifecycle.status or "ACCEPTED")
+        require_running(job.job_id, job.name, job.lifecycle, self.options.timeout_s)
+        require_success(job.job_id, job.name, job.lifecycle)
+
+    def _until_ended(self, job: SubmittedJob, progress: Progress) -> None:
+        job.follow(ended, progress=progress, timeout_s=None)
+        self._output.facts["status"] = str(job.lifecycle.status)
+        require_success(job.job_id, job.name, job.lifecycle)
 
     def wait_for_all(self) -> None:
         """With --wait: follow jobs to their end that the script itself did not wait for."""
         while self._unended:
-            self._wait_for(self._unended.pop(0))
+            job = self._unended.pop(0)
+            with self._output.progress(describe(job.name, job.lifecycle)) as progress:
+                self._until_ended(job, progress)
+            self._finish(job)
 
     def _as_asked(self, submit: Submit) -> Submit:
         options = self.options
@@ -91,13 +102,6 @@ class Submission:
                 raise UsageError("job-id", "the script submits a second job: --job-id can name only one")
             changes["job_id"] = options.job_id
         return Submit.model_validate({**submit.model_dump(), **changes})
-
-    def _wait_for(self, job: SubmittedJob) -> None:
-        with self._output.progress(f"{job.name}: {job.lifecycle.status}") as progress:
-            job.follow(ended, progress=progress, timeout_s=None)
-        self._output.facts["status"] = str(job.lifecycle.status)
-        require_success(job.job_id, job.name, job.lifecycle)
-        self._finish(job)
 
     def _finish(self, job: SubmittedJob) -> None:
         job.events.close()
