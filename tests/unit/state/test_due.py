@@ -44,7 +44,7 @@ def test_timers_fire_once_in_order_whatever_happened_to_them(seed: int) -> None:
                 committed = set(held)
             case 3 if rng.random() < 0.3:
                 tables.rollback(keep_in_flight=False)
-                timers.rebuild()
+                timers = Timers(tables.table("t"))
                 held = set(committed)
             case _:
                 timers.register(*timer)

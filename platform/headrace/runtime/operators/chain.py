@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import linecache
 import logging
+import operator as std_operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 from headrace.datastream.functions import ProcessFunction, RuntimeContext
+from headrace.datastream.typed import AppliedWindow
+from headrace.errors import UsageError
 from headrace.graph.job_graph import KEYED, Operator, OperatorKind, Vertex
+from headrace.graph.keys import state_key
 from headrace.runtime.eventtime.generators import Generator, make_generator
 from headrace.runtime.eventtime.tumbling import Tumbling
+from headrace.runtime.operators.attribution import LineMap
 from headrace.runtime.operators.context import (
     LaneRuntimeContext,
     Task,
@@ -22,14 +25,15 @@ from headrace.runtime.operators.context import (
     open_function,
 )
 from headrace.runtime.operators.keyed_process import KeyedProcessOperator
-from headrace.runtime.operators.running import aggregation, running_reduce
+from headrace.runtime.operators.running import aggregation
 from headrace.runtime.operators.sinks import kafka_sink, print_sink
 from headrace.runtime.operators.source_code import VertexSource
 from headrace.runtime.operators.window import WindowOperator, of_aggregate, of_reduce
 from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, EdgeWriter, SinkWriter, UserCodeError
 from headrace.runtime.state.due import Timers
+from headrace.runtime.state.isolation import ATOMS, isolated
 from headrace.runtime.state.keyed import CurrentKey, TableStateStore
-from headrace.runtime.state.tables import Tables
+from headrace.runtime.state.tables import MISSING, Tables
 
 #: What a TimestampAssigner is given for a record that has no time yet.
 NO_TIME = MIN_WATERMARK
@@ -43,8 +47,23 @@ METHODS = {
     "key": "get_key",
 }
 
+#: Table of what is not keyed: the watermark being fired, and the watermark of each ``timestamps`` operator.
+EVENT_TIME_TABLE = "/event-time"
+
 log = logging.getLogger(__name__)
-_numbers = itertools.count()
+
+
+def event_time(time: Any) -> int:
+    """What a TimestampAssigner gave that is no plain int, as one. Raises UsageError when it is no whole number."""
+    try:
+        whole = int(time) if isinstance(time, float) and time.is_integer() else std_operator.index(time)
+    except TypeError:
+        raise UsageError(
+            "event-time-invalid",
+            f"a timestamp assigner gave {time!r:.100} (a {type(time).__qualname__})",
+            hint="return the event time as an int: milliseconds since 1970 in UTC",
+        ) from None
+    return int(whole)
 
 
 class _ElementContext(ProcessFunction.Context):
@@ -91,42 +110,68 @@ class FusedChain:
         self._print_line = print_line
         self._current = CurrentKey()
         self._generators: dict[str, Generator] = {}
-        self._middle: dict[int, Generator] = {}
+        self._middle: dict[int, Generator | None] = {}  #: of ``timestamps`` operators; None: no watermarks
         self._head: KeyedProcessOperator | WindowOperator | None = None
         self._watermark = MIN_WATERMARK
+        self._opened: list[Any] = []
+        self._times = tables.table(EVENT_TIME_TABLE)
         writers = {n: list(edge_writers.get(n, ())) for n in range(len(vertex.operators))}
-        builder = VertexSource(vertex, {n: len(w) for n, w in writers.items()})
+        self._compile(writers)
+
+    def _compile(self, writers: Mapping[int, Sequence[EdgeWriter]]) -> None:
+        builder = VertexSource(self._vertex, {n: len(w) for n, w in writers.items()})
         self.source = builder.build()
-        self._lines = builder.lines
-        self._file = f"<headrace {vertex.id} {next(_numbers)}>"
-        self._names: dict[str, Any] = {"NO_TIME": NO_TIME, "generator_of": self._generator_of}
+        operators = self._vertex.operators
+        file = f"<headrace {self._vertex.id}/{self._task.lane}>"
+        self._lines = LineMap(file, {n: operators[i].name for n, i in builder.lines.items()}, builder.edge_lines)
+        self._names: dict[str, Any] = {
+            "__name__": "headrace.generated",
+            "ATOMS": ATOMS,
+            "MISSING": MISSING,
+            "NO_TIME": NO_TIME,
+            "event_time": event_time,
+            "generator_of": self._generator_of,
+            "isolated": isolated,
+            "state_key": state_key,
+        }
         for index, edges in writers.items():
             for number, writer in enumerate(edges):
                 self._names[f"w{index}_{number}"] = writer.write
-        exec(compile(self.source, self._file, "exec"), self._names)
-        lines = self.source.splitlines(keepends=True)
-        linecache.cache[self._file] = (len(self.source), None, lines, self._file)
+        exec(compile(self.source, file, "exec"), self._names)
+        # So that tracebacks and debuggers show the generated lines. One entry for each lane, however often it starts.
+        linecache.cache[file] = (len(self.source), None, self.source.splitlines(keepends=True), file)
 
     # ---- open and close
 
     def open(self) -> None:
+        theirs: set[str] = set()
         for index, operator in enumerate(self._vertex.operators):
             context = self._context(operator)
+            theirs.update(operator.functions.values())
             for function_id in operator.functions.values():
-                try:
-                    open_function(self._functions[function_id], context)
-                except Exception as error:  # noqa: BLE001 - whatever user code raises gets its operator's name
-                    raise UserCodeError(operator.name, error) from error
+                self._open_function(self._functions[function_id], context, operator.name)
             self._bind(index, operator)
+        context = LaneRuntimeContext(self._task, UnkeyedStore())
+        for function_id, function in self._functions.items():
+            if function_id not in theirs:
+                self._open_function(function, context, f"key_by after {self._vertex.name}")
+        if self._head is not None:
+            self._head.watermark = self._firing
+
+    def _open_function(self, function: Any, context: RuntimeContext, name: str) -> None:
+        try:
+            open_function(function, context)
+        except Exception as error:  # noqa: BLE001 - whatever user code raises gets its operator's name
+            raise UserCodeError(name, error) from error
+        self._opened.append(function)
 
     def close(self) -> None:
-        for operator in self._vertex.operators:
-            for function_id in operator.functions.values():
-                try:
-                    close_function(self._functions[function_id])
-                except Exception:  # noqa: BLE001 - user code; the lane is ending and says why elsewhere
-                    log.exception("close() of %s", operator.name)
-        linecache.cache.pop(self._file, None)
+        while self._opened:
+            function = self._opened.pop()
+            try:
+                close_function(function)
+            except Exception:  # noqa: BLE001 - user code; the lane is ending and says why elsewhere
+                log.exception("close() of %s", type(function).__qualname__)
 
     def _context(self, operator: Operator) -> RuntimeContext:
         keyed = operator.kind in KEYED
@@ -138,9 +183,12 @@ class FusedChain:
         calls = {role: call_of(f, METHODS[role]) if role in METHODS else f for role, f in roles.items()}
         if "timestamp" in calls and operator.kind is not OperatorKind.KAFKA_SINK:
             self._names[f"timestamp{index}"] = calls["timestamp"]
-        if operator.kind is OperatorKind.TIMESTAMPS and operator.params.get("watermark"):
-            strategy: Any = operator.params["watermark"]
-            self._names[f"generator{index}"] = self._middle[index] = make_generator(strategy)
+        if operator.kind is OperatorKind.TIMESTAMPS:
+            strategy: Any = operator.params.get("watermark")
+            generator = make_generator(strategy) if strategy else None
+            if generator is not None:
+                generator.restore(self._times.get("", operator.uid, MIN_WATERMARK))
+            self._names[f"generator{index}"] = self._middle[index] = generator
         bound = self._callable(index, operator, roles, calls)
         if bound is not None:
             self._names[f"f{index}"] = bound
@@ -157,11 +205,12 @@ class FusedChain:
             case OperatorKind.KAFKA_SINK:
                 return kafka_sink(operator, calls, self._sink_writer)
             case OperatorKind.REDUCE:
-                return running_reduce(self._tables.table(f"{operator.uid}/value/reduce"), calls["reduce"])
+                self._names["table0"] = self._tables.table(f"{operator.uid}/value/reduce")
+                return calls["reduce"]
             case OperatorKind.AGGREGATE:
+                self._names["table0"] = self._tables.table(f"{operator.uid}/value/aggregate")
                 params: Any = operator.params
-                reduce = aggregation(params["op"], params["field"])
-                return running_reduce(self._tables.table(f"{operator.uid}/value/aggregate"), reduce)
+                return aggregation(params["op"], params["field"])
             case OperatorKind.KEYED_PROCESS:
                 timers = Timers(self._tables.table(f"{operator.uid}/timers"))
                 head = KeyedProcessOperator(roles["process"], timers, self._current, self._names["out_0"])
@@ -182,34 +231,49 @@ class FusedChain:
             accumulation = of_reduce(calls["reduce"])
         elif "aggregate" in roles:
             accumulation = of_aggregate(roles["aggregate"])
-        process = call_of(roles["process"], "process") if "process" in roles else None
+        function = roles.get("process")
+        if "apply" in roles:
+            function = AppliedWindow(roles["apply"])
+        tumbling = Tumbling(
+            assigner["size_ms"], assigner.get("offset_ms") or 0, int(params.get("allowed_lateness_ms") or 0)
+        )
         return WindowOperator(
-            Tumbling(
-                assigner["size_ms"], assigner.get("offset_ms") or 0, int(params.get("allowed_lateness_ms") or 0)
-            ),
-            self._tables.table(f"{operator.uid}/window"),
-            self._tables.table(f"{operator.uid}/window-elements"),
-            self._tables.table(f"{operator.uid}/window-due"),
+            tumbling,
+            self._tables,
+            operator.uid,
+            self._current,
             accumulation=accumulation,
-            process=process,
+            function=function,
             emit=self._names["out_0"],
         )
 
     # ---- records
 
     def process_source(self, values: Sequence[Any], times: Sequence[int | None], split: str) -> None:
-        try:
-            self._names["process_source"](values, times, split)
-        except Exception as error:  # noqa: BLE001 - whatever user code raises gets its operator's name
-            raise self._located(error) from error
+        self._run(self._names["process_source"], values, times, split)
 
     def process_rows(
         self, edge_input: int, keys: Sequence[Any] | None, values: Sequence[Any], times: Sequence[int | None]
     ) -> None:
+        self._run(self._names["process_rows"], edge_input, keys, values, times)
+
+    def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call generated code; whatever user code raises gets its operator's name."""
         try:
-            self._names["process_rows"](edge_input, keys, values, times)
-        except Exception as error:  # noqa: BLE001 - whatever user code raises gets its operator's name
-            raise self._located(error) from error
+            outcome = function(*arguments)
+        except Exception as error:
+            name = self._lines.blame(error, self._vertex.operators[0].name)
+            if name is None:
+                raise
+            raise UserCodeError(name, error) from error
+        if self._middle:
+            self._keep_times()
+        return outcome
+
+    @property
+    def late_dropped(self) -> int:
+        """Records that came too late for their window, since this chain was opened."""
+        return self._head.late_dropped if isinstance(self._head, WindowOperator) else 0
 
     # ---- event time
 
@@ -224,39 +288,45 @@ class FusedChain:
         return {split: generator.watermark for split, generator in self._generators.items()}
 
     def restore_split_watermarks(self, watermarks: dict[str, int]) -> None:
-        for split, watermark in watermarks.items():
-            self._generator_of(split).restore(watermark)
+        if self._vertex.operators[0].params.get("watermark"):
+            for split, watermark in watermarks.items():
+                self._generator_of(split).restore(watermark)
+
+    @property
+    def _firing(self) -> int:
+        """The watermark that a cut-short ``advance`` was firing; it goes on after a restart too.
+
+        Until then rows are late for it, as they were before.
+        """
+        return int(self._times.get("", "firing", MIN_WATERMARK))
 
     def advance(self, watermark_ms: int, rows_max: int) -> bool:
         if self._head is not None:
-            try:
-                if not self._head.advance(watermark_ms, rows_max):
-                    return False
-            except Exception as error:  # noqa: BLE001 - whatever user code raises gets its operator's name
-                raise self._located(error) from error
+            firing = self._firing
+            target = max(watermark_ms, firing)
+            if not self._run(self._head.advance, target, rows_max):
+                if target != firing:
+                    self._times.put("", "firing", target)
+                return False
+            self._times.delete("", "firing")
         self._watermark = watermark_ms
         return True
 
     def output_watermark(self, edge_operator: int) -> int:
         at: int | None = edge_operator
-        while at is not None:
-            if at in self._middle and self._watermark != MAX_WATERMARK:
-                return self._middle[at].watermark
+        while at is not None and self._watermark != MAX_WATERMARK:
+            if at in self._middle:
+                generator = self._middle[at]
+                return MIN_WATERMARK if generator is None else generator.watermark
             at = self._vertex.operators[at].input
         return self._watermark
 
-    # ---- whose fault
-
-    def _located(self, error: Exception) -> UserCodeError:
-        if isinstance(error, UserCodeError):
-            return error
-        at: TracebackType | None = error.__traceback__
-        index = 0
-        while at is not None:
-            if at.tb_frame.f_code.co_filename == self._file:
-                index = self._lines.get(at.tb_lineno, 0)
-            at = at.tb_next
-        return UserCodeError(self._vertex.operators[index].name, error)
+    def _keep_times(self) -> None:
+        """``timestamps`` operators go on where they were after a restart."""
+        for index, generator in self._middle.items():
+            uid = self._vertex.operators[index].uid
+            if generator is not None and generator.watermark != self._times.get("", uid, MIN_WATERMARK):
+                self._times.put("", uid, generator.watermark)
 
 
 def make_chain(

@@ -36,8 +36,36 @@ def _text(value: bytes) -> str:
     return str(value, "utf-8")
 
 
+def _tolerant(decode: Decode) -> Decode:
+    """What cannot be read becomes None, which sources leave out."""
+
+    def batch(values: Sequence[bytes | None]) -> list[Any]:
+        try:
+            return decode(values)
+        except (ValueError, TypeError):
+            return [_or_none(decode, value) for value in values]
+
+    return batch
+
+
+def _or_none(decode: Decode, value: bytes | None) -> Any:
+    try:
+        return decode([value])[0]
+    except (ValueError, TypeError):
+        return None
+
+
 def make_decoder(spec: Any) -> Decode:
-    """The decoder for a format of docs/internals/operators.md. It raises ValueError for what it cannot read."""
+    """The decoder for a format of docs/internals/operators.md, for a batch at a time.
+
+    A record without a value becomes None; so does one that cannot be read when the format is ``tolerant``, else
+    ValueError or TypeError is raised and ``locate`` says where.
+    """
+    decode = _decoder(spec)
+    return _tolerant(decode) if spec.get("tolerant") else decode
+
+
+def _decoder(spec: Any) -> Decode:
     match spec["kind"]:
         case "json":
             return _each(msgspec.json.Decoder().decode)
@@ -125,4 +153,6 @@ def _encode_text(value: Any) -> bytes | None:
 def _encode_bytes(value: Any) -> bytes | None:
     if value is None or isinstance(value, bytes):
         return value
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
     raise TypeError(f"this sink writes bytes; it was given a {type(value).__qualname__}")

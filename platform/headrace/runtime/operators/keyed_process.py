@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from headrace.clock import now_ms
 from headrace.datastream.functions import KeyedProcessFunction
 from headrace.datastream.timerservice import TimerService
 from headrace.graph.keys import key_of_state, state_key
@@ -19,6 +20,10 @@ class _TimerService(TimerService):
 
     def current_watermark(self) -> int:
         return self._operator.watermark
+
+    def current_processing_time(self) -> int:
+        """Wall-clock ms. There are no processing-time timers."""
+        return now_ms()
 
     def register_event_time_timer(self, timestamp: int) -> None:
         self._operator.timers.register(int(timestamp), self._operator.current.state_key)

@@ -6,9 +6,10 @@ For each vertex one module is generated, with a function per entry:
     process_rows(edge_input, keys, values, times) a batch from an exchange
     out_<n>(v, t)                                 one output of operator n that no input caused (timers, windows)
 
-Stateless operators, key selectors and sinks are inlined; the keyed head of a vertex is one call per record.
-``lines`` says which operator each generated line belongs to, so that an exception from user code is laid at the
-right door without a try around every call. Pure.
+Stateless operators, sinks and running reductions are inlined; a KeyedProcessFunction is one call per record, a
+window one per batch. ``lines`` says which operator each generated line belongs to, so that an exception from user
+code is laid at the right door without a try around every call; ``edge_lines`` are those that write to an edge, where
+the only user code is the key selector. Pure.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class VertexSource:
     edges: dict[int, int]  #: operator index to how many edges leave it
     text: list[str] = field(default_factory=list)
     lines: dict[int, int] = field(default_factory=dict)  #: line number to operator index
+    edge_lines: set[int] = field(default_factory=set)
     _continued: list[int] = field(default_factory=list)  #: operators that need an out_<n>
 
     def build(self) -> str:
@@ -65,19 +67,28 @@ class VertexSource:
         if watermarked:
             self._line(1, "generator = generator_of(split)", 0)
             self._line(1, "greatest = generator.greatest", 0)
-        time = "t0"
         self._line(1, "for v0, t0 in zip(values, times):", 0)
         before = len(self.text)
+        if head.kind is OperatorKind.KAFKA_SOURCE:
+            self._line(2, "if v0 is None:", 0)  # a record without a value
+            self._line(3, "continue", 0)
         if "timestamp" in head.functions:
-            self._line(2, "t0 = timestamp0(v0, NO_TIME if t0 is None else t0)", 0)
+            self._timestamp(0, "v0", "t0", 2)
         if watermarked:
             self._line(2, "if t0 is not None and t0 > greatest:", 0)
             self._line(3, "greatest = t0", 0)
-        self._outputs(0, "v0", time, 2, 1)
+        self._outputs(0, "v0", "t0", 2, 1)
         if len(self.text) == before:
             self._line(2, "pass", 0)
         if watermarked:
             self._line(1, "generator.greatest = greatest", 0)
+
+    def _timestamp(self, index: int, value: str, time: str, depth: int) -> None:
+        """``t<index>`` becomes what the user's assigner says."""
+        mine = f"t{index}"
+        self._line(depth, f"{mine} = timestamp{index}({value}, NO_TIME if {time} is None else {time})", index)
+        self._line(depth, f"if type({mine}) is not int:", index)
+        self._line(depth + 1, f"{mine} = event_time({mine})", index)
 
     def _rows(self, head: Operator) -> None:
         self._line(0, "def process_rows(edge_input, keys, values, times):", 0)
@@ -93,18 +104,36 @@ class VertexSource:
                 if not self._outputs(0, "v0", "t0", 2, 1):
                     self._line(2, "pass", 0)
                 return
+            if head.kind in (OperatorKind.REDUCE, OperatorKind.AGGREGATE):
+                self._line(1, 'space, undo = table0.enter("")', 0)
             self._line(1, "for k, v, t0 in zip(keys, values, times):", 0)
             if head.kind is OperatorKind.KEYED_PROCESS:
                 self._many(0, "f0(k, v, t0)", "t0", 2, 1)
             else:
-                self._line(2, "v0 = f0(k, v)", 0)
-                self._outputs(0, "v0", "t0", 2, 1)
+                self._reduction()
             return
         self._line(1, "for v, t in zip(values, times):", 0)
         before = len(self.text)
         self._operator(0, "v", "t", 2, 1)
         if len(self.text) == before:
             self._line(2, "pass", 0)
+
+    def _reduction(self) -> None:
+        """A running reduction on the table's dicts: what the table holds, gives back and emits is never shared."""
+        for depth, text in (
+            (2, "if type(k) is not str:"),
+            (3, "k = state_key(k)"),
+            (2, "v0 = space.get(k, MISSING)"),
+            (2, "if k not in undo:"),
+            (3, "undo[k] = v0"),
+            (3, "if v0 is not MISSING:"),
+            (4, "v0 = isolated(v0)"),
+            (2, "space[k] = v0 = v if v0 is MISSING else f0(v0, v)"),
+            (2, "if type(v0) not in ATOMS:"),
+            (3, "v0 = isolated(v0)"),
+        ):
+            self._line(depth, text, 0)
+        self._outputs(0, "v0", "t0", 2, 1)
 
     # ---- one operator's code for one record
 
@@ -134,7 +163,7 @@ class VertexSource:
     def _timestamps(self, index: int, operator: Operator, value: str, time: str, depth: int, loops: int) -> None:
         mine = f"t{index}"
         if "timestamp" in operator.functions:
-            self._line(depth, f"{mine} = timestamp{index}({value}, NO_TIME if {time} is None else {time})", index)
+            self._timestamp(index, value, time, depth)
         else:
             self._line(depth, f"{mine} = {time}", index)
         if operator.params.get("watermark"):
@@ -162,6 +191,7 @@ class VertexSource:
             return True
         for edge in range(edges):
             self._line(depth, f"w{index}_{edge}({value}, {time})", index)
+            self.edge_lines.add(len(self.text))
         for child in children:
             self._operator(child, value, time, depth, loops)
         return True

@@ -16,16 +16,15 @@ STALE_MAX = 1_000
 
 
 class DueTimes:
-    """The namespaces of a table, integers, least first."""
+    """The namespaces of a table, integers, least first. To be made anew after a rollback or restore."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
         self._heap: list[int] = []
         self._known: set[int] = set()
-        self.rebuild()
+        self._build()
 
-    def rebuild(self) -> None:
-        """After the table changed other than through ``add``: rollback, restore."""
+    def _build(self) -> None:
         self._heap = list(self._table.spaces)
         self._known = set(self._heap)
         heapq.heapify(self._heap)
@@ -34,7 +33,7 @@ class DueTimes:
         """A namespace was or is about to be written."""
         if time not in self._known:
             if len(self._heap) > 2 * len(self._table.spaces) + STALE_MAX:
-                self.rebuild()
+                self._build()
             self._known.add(time)
             heapq.heappush(self._heap, time)
 
@@ -49,17 +48,13 @@ class DueTimes:
 
 
 class Timers:
-    """Event-time timers of all keys: one for each key and time."""
+    """Event-time timers of all keys: one for each key and time. To be made anew after a rollback or restore."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
         self._due = DueTimes(table)
         self._time: int | None = None
         self._keys: list[Any] = []  #: of ``_time``, still to fire; the last one first
-
-    def rebuild(self) -> None:
-        self._due.rebuild()
-        self._time, self._keys = None, []
 
     def register(self, timestamp: int, state_key: Any) -> None:
         if state_key not in self._table.space(timestamp):

@@ -229,12 +229,10 @@ def _put_back(space: Space, undo: Space) -> None:
 class Tables:
     """All state tables of one lane; see ``StateTables`` in runtime.ports for the contract with the lane loop.
 
-    ``generation`` moves whenever state changed other than by writes (rollback, restore, clear): what is
-    derived from state must then be built anew.
+    What is derived from state (``due``) must be made anew after a rollback or restore.
     """
 
     def __init__(self) -> None:
-        self.generation = 0
         self._tables: dict[str, Table] = {}
         self._in_flight = False
         self._snapshot: Snapshot | None = None
@@ -270,10 +268,8 @@ class Tables:
             table.rollback(keep_in_flight=keep_in_flight)
         self._in_flight = False
         self._snapshot = None
-        self.generation += 1
 
     def apply(self, changes: Sequence[TableChange]) -> None:
-        self.generation += 1
         for change in changes:
             whole = self._assembly.add(change)
             if whole is not None:
@@ -288,7 +284,6 @@ class Tables:
         self._in_flight = False
         self._snapshot = None
         self._assembly = changes.Assembly()
-        self.generation += 1
 
     def size_bytes(self) -> int:
         return int(sum(table.entries * table.entry_bytes for table in self._tables.values()))

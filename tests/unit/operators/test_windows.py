@@ -1,0 +1,243 @@
+"""Tumbling windows against a brute-force reading of Flink's rules."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from tests.unit.operators.one_lane import OneLane, op
+
+from headrace.datastream.functions import AggregateFunction, ProcessWindowFunction
+from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, UserCodeError
+
+
+class Total(AggregateFunction):
+    """With an accumulator that changes in place."""
+
+    def create_accumulator(self) -> list[int]:
+        return [0, 0]
+
+    def add(self, value: int, accumulator: list[int]) -> list[int]:
+        accumulator[0] += value
+        accumulator[1] += 1
+        return accumulator
+
+    def get_result(self, accumulator: list[int]) -> list[int]:
+        return accumulator
+
+    def merge(self, acc_a: list[int], acc_b: list[int]) -> list[int]:
+        return [acc_a[0] + acc_b[0], acc_a[1] + acc_b[1]]
+
+
+class Report(ProcessWindowFunction[Any, Any, Any, Any]):
+    """Everything it is told, and two outputs for each firing."""
+
+    def process(self, key: Any, context: Any, elements: Iterable[Any]) -> Iterable[Any]:
+        window = context.window()
+        yield key, window.start, window.end, list(elements)
+        yield key, "at", context.current_watermark()
+
+
+def reduced(values: list[int]) -> list[Any]:
+    return [sum(values)]
+
+
+def totalled(values: list[int]) -> list[Any]:
+    return [[sum(values), len(values)]]
+
+
+EVALUATIONS: dict[str, tuple[dict[str, Any], Any]] = {
+    "reduce": ({"reduce": lambda a, b: a + b}, reduced),
+    "aggregate": ({"aggregate": Total()}, totalled),
+    "process": ({"process": Report()}, None),
+    "reduce+process": ({"reduce": lambda a, b: a + b, "process": Report()}, reduced),
+    "aggregate+process": ({"aggregate": Total(), "process": Report()}, totalled),
+}
+
+
+class Flink:
+    """The rules, one element and one watermark at a time, over plain lists."""
+
+    def __init__(self, evaluation: str, size: int, offset: int, lateness: int) -> None:
+        self.evaluation, self.size, self.offset, self.lateness = evaluation, size, offset, lateness
+        self.watermark = MIN_WATERMARK
+        self.held: dict[tuple[int, Any], list[Any]] = {}
+        self.dropped = 0
+        self.out: list[tuple[Any, int]] = []
+
+    def element(self, key: Any, value: Any, time: int) -> None:
+        start = next(s for s in range(time - self.size + 1, time + 1) if (s - self.offset) % self.size == 0)
+        last = start + self.size - 1
+        if last + self.lateness <= self.watermark:
+            self.dropped += 1
+            return
+        self.held.setdefault((start, key), []).append(value)
+        if last <= self.watermark:
+            self._fire(start, key)
+
+    def advance(self, watermark: int) -> None:
+        before, self.watermark = self.watermark, watermark
+        for start, key in sorted(self.held, key=lambda at: at[0]):
+            if before < start + self.size - 1 <= watermark:
+                self._fire(start, key)
+        for start, key in list(self.held):
+            if start + self.size - 1 + self.lateness <= watermark:
+                del self.held[start, key]
+
+    def _fire(self, start: int, key: Any) -> None:
+        values, last = self.held[start, key], start + self.size - 1
+        combine = EVALUATIONS[self.evaluation][1]
+        results = list(values) if combine is None else combine(values)
+        if "process" in self.evaluation:
+            self.out.append(((key, start, start + self.size, results), last))
+            self.out.append(((key, "at", self.watermark), last))
+        else:
+            self.out += [(result, last) for result in results]
+
+
+def window(evaluation: str, size: int = 10, offset: int = 0, lateness: int = 0, name: str = "window") -> Any:
+    functions = EVALUATIONS[evaluation][0]
+    assigner = {"kind": "tumbling_event_time", "size_ms": size, "offset_ms": offset}
+    return op(
+        "window",
+        functions,
+        name=name,
+        assigner=assigner,
+        evaluation=list(functions),
+        allowed_lateness_ms=lateness,
+    )
+
+
+def canonical(rows: Iterable[tuple[Any, Any]]) -> list[str]:
+    return sorted(map(repr, rows))
+
+
+KEYS = ("a", "b", 1, 1.0, True, b"a", None, ("a", 1))
+
+
+def keys_are(keys: Iterable[Any], *wanted: Any) -> bool:
+    return canonical((k, type(k)) for k in keys) == canonical((k, type(k)) for k in wanted)
+
+
+@pytest.mark.parametrize("evaluation", EVALUATIONS)
+@pytest.mark.parametrize("lateness", [0, 7, 25])
+@pytest.mark.parametrize("seed", range(12))
+def test_windows_are_flinks_for_random_streams(evaluation: str, lateness: int, seed: int) -> None:
+    """Out-of-order elements of several keys, negative times, an offset, watermarks that jump; then the end."""
+    rng = random.Random(f"{evaluation} {lateness} {seed}")
+    size, offset = rng.choice([(10, 0), (10, 3), (7, -2), (1, 0)])
+    lane = OneLane(window(evaluation, size, offset, lateness))
+    oracle = Flink(evaluation, size, offset, lateness)
+    now = -30
+    for _ in range(60):
+        rows = [
+            (rng.choice("abc"), rng.randrange(100), now + rng.randrange(-25, 15)) for _ in range(rng.randrange(6))
+        ]
+        lane.rows(*rows)
+        for row in rows:
+            oracle.element(*row)
+        now += rng.randrange(6)
+        if rng.random() < 0.5 and now - 8 > oracle.watermark:
+            lane.advance(now - 8, rows_max=rng.choice([1, 3, 1000]))
+            oracle.advance(now - 8)
+        if rng.random() < 0.3:
+            lane.commit()
+    lane.advance(MAX_WATERMARK)
+    oracle.advance(MAX_WATERMARK)
+    assert canonical(lane.out()) == canonical(oracle.out)
+    assert lane.chain.late_dropped == oracle.dropped
+    assert not any(any(t.spaces.values()) for t in lane.tables._tables.values()), "state is left after the end"
+
+
+@pytest.mark.parametrize("evaluation", ["reduce", "process"])
+def test_keys_of_different_types_have_windows_of_their_own(evaluation: str) -> None:
+    lane = OneLane(window("reduce+process" if evaluation == "reduce" else "process"))
+    lane.rows(*[(key, 1, 5) for key in KEYS], *[(key, 2, 6) for key in KEYS])
+    lane.advance(9)
+    fired = [value for value in lane.values() if value[1] == 0]
+    assert keys_are([value[0] for value in fired], *KEYS)
+    assert all(value[3] == ([3] if evaluation == "reduce" else [1, 2]) for value in fired)
+
+
+def test_windows_fire_in_the_order_of_their_ends() -> None:
+    lane = OneLane(window("reduce"))
+    lane.rows(("a", 3, 25), ("a", 1, 5), ("a", 2, 15))
+    lane.advance(100)
+    assert lane.out() == [(1, 9), (2, 19), (3, 29)]
+
+
+def test_firing_many_keys_is_cut_into_several_calls_and_none_is_lost_or_doubled() -> None:
+    lane = OneLane(window("reduce"))
+    lane.rows(*[(f"k{n}", n, 5) for n in range(1_000)])
+    calls = lane.advance(9, rows_max=64, between=lane.commit)
+    assert calls >= 1_000 // 64
+    assert sorted(lane.values()) == list(range(1_000))
+
+
+@pytest.mark.parametrize("lateness", [0, 20])
+@pytest.mark.parametrize("evaluation", ["reduce", "process"])
+def test_a_lane_killed_while_its_windows_fire_goes_on_as_if_it_had_not_been(evaluation: str, lateness: int) -> None:
+    """Elements that come after the restart are late for the watermark that was being fired, not on time again."""
+
+    def run(killed: bool) -> dict[str, list[Any]]:
+        lane = OneLane(window(f"{evaluation}+process" if evaluation == "reduce" else "process", lateness=lateness))
+        lane.rows(*[(f"k{n:03}", n, 5) for n in range(40)])
+        lane.advance(3)
+        lane.commit()
+        assert not lane.chain.advance(9, 10)
+        lane.commit()
+        if killed:
+            lane.kill()
+        lane.rows(*[(f"k{n:03}", 1_000, 6) for n in range(40)])
+        lane.commit()
+        lane.advance(9)
+        lane.advance(MAX_WATERMARK)
+        results: dict[str, list[Any]] = {}
+        for value in lane.values():
+            if value[1] != "at":
+                results.setdefault(value[0], []).append(value[3])
+        return results
+
+    whole, cut = run(killed=False), run(killed=True)
+    assert len(cut) == 40 and {key: r[-1] for key, r in cut.items()} == {key: r[-1] for key, r in whole.items()}
+    if not lateness:
+        assert cut == whole and all(len(results) == 1 for results in cut.values())
+
+
+def test_a_record_without_event_time_is_refused_in_plain_words() -> None:
+    lane = OneLane(window("reduce"))
+    with pytest.raises(UserCodeError, match=r"(?i)event time"):
+        lane.rows(("a", 1, 5), ("a", 1, None))
+
+
+def test_results_do_not_change_after_they_left() -> None:
+    """The accumulator goes on changing in place for late elements while the first result waits for its commit."""
+    lane = OneLane(window("aggregate", lateness=100))
+    lane.rows(("a", 1, 5))
+    lane.advance(9)
+    lane.rows(("a", 10, 6))
+    lane.rows(("a", 100, 6))
+    assert lane.values() == [[1, 1], [11, 2], [111, 3]]
+
+
+def test_a_map_that_changes_results_in_place_does_not_reach_the_state() -> None:
+    def spoil(value: list[int]) -> list[int]:
+        value.append(-1)
+        return value
+
+    lane = OneLane(window("aggregate", lateness=100), op("map", {"map": spoil}))
+    lane.rows(("a", 1, 5))
+    lane.advance(9)
+    lane.commit()
+    lane.rows(("a", 10, 6))
+    assert lane.values() == [[1, 1, -1], [11, 2, -1]]
+
+
+def test_many_open_windows_cost_nothing_until_they_are_due() -> None:
+    lane = OneLane(window("reduce", size=1))
+    lane.rows(*[("a", 1, n) for n in range(50_000)])
+    for watermark in range(0, 2_000):  # a scan of all windows at each step would take minutes
+        lane.advance(watermark)
+    assert len(lane.out()) == 2_000
