@@ -23,12 +23,14 @@ from headrace.protocol.control import (
     LogLines,
     Plan,
     TaskEvent,
+    TaskManagerRecord,
     TaskManagerReport,
 )
 from headrace.protocol.fence import claim_key, plan_key
 from headrace.protocol.submission import UploadedCode
 from headrace.protocol.topics import PARTITIONED, SINGLE, Topics, home_partition
 from headrace.settings import Settings
+from headrace.store.port import StoreUnavailableError
 from headrace.store.redis_store import RedisStore
 from headrace.taskmanager.identity import held_identity
 from headrace.taskmanager.service import TaskManager, WorkerStart, worker_environment
@@ -73,10 +75,11 @@ class World:
         settings: Settings | None = None,
         patient: bool = False,
         log: ControlLog | None = None,
+        store: RedisStore | None = None,
     ) -> AsyncIterator[TaskManager]:
         """A TaskManager in this process, from its start to a clean end; ``patient``: to the end it finds itself."""
         settings = settings or self.settings
-        store = RedisStore(settings.redis or "", settings.namespace)
+        store = store or RedisStore(settings.redis or "", settings.namespace)
         with held_identity(settings.state_dir, tm_id) as identity:
             taskmanager = TaskManager(
                 identity,
@@ -161,6 +164,55 @@ class World:
     async def close(self) -> None:
         await self.store.close()
         await self.log.close()
+
+
+class MuteStore(RedisStore):
+    """A store that takes no beats while ``mute``: everybody else sees the TaskManager as silent."""
+
+    mute = False
+
+    async def put_taskmanager(self, record: TaskManagerRecord, *, replaces: str | None = None) -> bool:
+        if self.mute:
+            raise StoreUnavailableError("muted")
+        return await super().put_taskmanager(record, replaces=replaces)
+
+
+class Wire:
+    """A TCP proxy in front of a server; ``cut`` drops every connection and takes no more."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = host, port
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    async def mend(self) -> None:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def cut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(*self._target)
+        self._writers |= {writer, far_writer}
+        try:
+            await asyncio.gather(_pour(reader, far_writer), _pour(far_reader, writer))
+        finally:
+            self._writers -= {writer, far_writer}
+            for each in (writer, far_writer):
+                each.close()
+
+
+async def _pour(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await source.read(1 << 16):
+            target.write(data)
+            await target.drain()
+    target.close()
 
 
 class LateTails(ControlKafka):

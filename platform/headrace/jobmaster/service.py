@@ -54,7 +54,7 @@ from headrace.jobmaster.registry import Registry
 from headrace.log.control import ControlLog
 from headrace.log.insist import insist
 from headrace.log.lane import LaneConnection, LogError
-from headrace.protocol.control import CommandDone, JobResult, TaskEvent
+from headrace.protocol.control import CommandDone, JobEvent, JobResult, TaskEvent
 from headrace.protocol.submission import Cancel, Submit, UploadedCode
 from headrace.protocol.topics import Topics, split_lane, transactional_id
 from headrace.store.port import Store
@@ -186,16 +186,9 @@ class JobMaster:
         before = self._state
         self._state, effects = step(before, event, now_ms())
         for effect in effects:
+            if isinstance(effect, Publish):
+                _note(effect.event, cause=type(event).__name__)
             await self._outbox.put(effect)
-        if self._state.status is not before.status:
-            log.info(
-                "job.status",
-                job=before.job.job_id,
-                before=before.status,
-                after=self._state.status,
-                cause=type(event).__name__,
-                epoch=self._state.epoch,
-            )
         if self._state != before:
             self._registry.changed.set()
 
@@ -319,3 +312,15 @@ class JobMaster:
             producer.init(FENCE_TIMEOUT_S)
         finally:
             producer.close()
+
+
+def _note(event: JobEvent, *, cause: str) -> None:
+    """One line of the process log for each transition."""
+    log.info(
+        "job.status" if event.type == "STATUS" else "job.waiting",
+        job=event.job_id,
+        status=event.status,
+        reason=event.reason,
+        cause=cause,
+        epoch=event.epoch,
+    )
