@@ -164,7 +164,10 @@ def graph() -> JobGraph:
 class LaneWorld:
     """All lanes of the job, their owners past and present, and the truth."""
 
-    def __init__(self, seed: int, records: int, fault_share: float, output: Path) -> None:
+    def __init__(
+        self, seed: int, records: int, fault_share: float, output: Path, delivery: str = "exactly-once"
+    ) -> None:
+        self.delivery = delivery
         self.rng = random.Random(seed)
         self.time = ManualTime()
         self.faults = RandomFaults(self.rng, fault_share)
@@ -219,7 +222,7 @@ class LaneWorld:
             attempt=f"{self.attempts[name]}.0",
             graph=self.graph_json,
             code="",
-            delivery="exactly-once",
+            delivery=self.delivery,
             config={"execution.commit-interval-ms": "5"},
             source_partitions={"in": {"in": 2}},
         )

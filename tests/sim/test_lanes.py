@@ -43,3 +43,22 @@ def test_without_faults_nothing_is_repeated(tmp_path: Path) -> None:
         "v0/0": 1_500,
         "v0/1": 1_500,
     }
+
+
+def test_at_least_once_without_faults_is_exact(tmp_path: Path) -> None:
+    world = LaneWorld(2, records=2_000, fault_share=0.0, output=tmp_path / "output", delivery="at-least-once")
+    run(world, kill_share=0.0)
+    check(world)
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_at_least_once_under_faults_loses_nothing(seed: int, tmp_path: Path) -> None:
+    """Rows may be counted again after a failure, never less than once; no window is missing."""
+    world = LaneWorld(seed, records=1_000, fault_share=0.1, output=tmp_path / "output", delivery="at-least-once")
+    run(world, kill_share=0.01)
+    counts: Counter[tuple[str, int]] = Counter()
+    for result in world.results():
+        at = (result["k"], result["w"])
+        counts[at] = max(counts[at], result["n"])
+    assert counts.keys() == world.counts.keys()
+    assert {at: n for at, n in world.counts.items() if counts[at] < n} == {}

@@ -87,6 +87,31 @@ class LaneProducer(Protocol):
         """Drop the object without waiting for anything."""
 
 
+class PlainProducer(Protocol):
+    """An idempotent producer outside any transaction, for at-least-once lanes."""
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        partition: int = -1,
+        key: bytes | None = None,
+        headers: list[tuple[str, bytes | None]] | None = None,
+        timestamp_ms: int = 0,
+    ) -> None:
+        """Send one record soon; blocks while the local queue is full. Raises LogError."""
+
+    def flush(self, timeout_s: float) -> None:
+        """Until everything produced so far is acknowledged.
+
+        Raises LogError with ABORT when a record was not delivered, with RETRY when the time is up.
+        """
+
+    def close(self) -> None:
+        """Drop the object without waiting for anything."""
+
+
 class LaneReader(Protocol):
     """Reads assigned splits in order. No group membership, no automatic commits, no offset reset."""
 
@@ -123,6 +148,8 @@ class LaneConnection(Protocol):
     """
 
     def producer(self, transactional_id: str, transaction_timeout_s: float) -> LaneProducer: ...
+
+    def plain_producer(self) -> PlainProducer: ...
 
     def reader(self, *, committed: bool = True, wait_ms: int = 50) -> LaneReader:
         """``committed``: records of open or aborted transactions are not seen."""

@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from headrace.log.kafka_errors import STEP_S, client_log, kafka_error, log_error
 from headrace.log.lane import LogError, Remedy, Split
+from headrace.log.lane_kafka_plain import KafkaPlainProducer
 from headrace.log.lane_kafka_producer import KafkaProducer
 from headrace.log.lane_kafka_reader import KafkaReader
 
@@ -81,6 +82,21 @@ class KafkaLaneConnection:
             "transaction.timeout.ms": round(transaction_timeout_s * 1000),
         }
         return KafkaProducer(options, self.partitions)
+
+    def plain_producer(self) -> KafkaPlainProducer:
+        return KafkaPlainProducer(
+            {
+                "linger.ms": 2,
+                "batch.size": MESSAGE_BYTES_MAX,
+                "compression.type": "lz4",
+                "queue.buffering.max.messages": QUEUE_RECORDS_MAX,
+                "queue.buffering.max.kbytes": QUEUE_KBYTES_MAX,
+                **self._base,
+                "message.max.bytes": MESSAGE_BYTES_MAX,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+            }
+        )
 
     def reader(self, *, committed: bool = True, wait_ms: int = 50) -> KafkaReader:
         return KafkaReader(self._reader_options(committed, wait_ms), self.bounds)

@@ -234,6 +234,34 @@ class MemoryReader:
         return records
 
 
+class MemoryPlainProducer:
+    """See PlainProducer: every record is in the log when ``produce`` returns."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        partition: int = -1,
+        key: bytes | None = None,
+        headers: list[tuple[str, bytes | None]] | None = None,
+        timestamp_ms: int = 0,
+    ) -> None:
+        try:
+            self._broker.append(
+                topic, value, partition=partition, key=key, headers=headers, timestamp_ms=timestamp_ms
+            )
+        except BrokerError as refused:
+            raise LogError(refused.name, refused.text, Remedy.ABORT) from refused
+
+    def flush(self, timeout_s: float) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class MemoryLaneConnection:
     """Thread-safe. Any number of connections may share one broker."""
 
@@ -242,6 +270,9 @@ class MemoryLaneConnection:
 
     def producer(self, transactional_id: str, transaction_timeout_s: float = 20.0) -> MemoryProducer:
         return MemoryProducer(self._broker, transactional_id, transaction_timeout_s)
+
+    def plain_producer(self) -> MemoryPlainProducer:
+        return MemoryPlainProducer(self._broker)
 
     def reader(self, *, committed: bool = True, wait_ms: int = 50) -> MemoryReader:
         return MemoryReader(self._broker, committed)

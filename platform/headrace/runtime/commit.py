@@ -52,6 +52,7 @@ class Commit:
     rows_out: int
     sent_bytes: list[tuple[Split, int]]
     began_s: float
+    flush: Callable[[float], None] | None = None  #: at least once: what must be acknowledged before
     delivery: Delivery = field(default_factory=Delivery)
     done: threading.Event = field(default_factory=threading.Event)
     outcome: Outcome | None = None
@@ -61,6 +62,12 @@ class Commit:
 
 def run_transaction(producer: LaneProducer, commit: Commit, pause: Callable[[float], object]) -> Outcome:
     """Write ``commit`` in one transaction. Never commits a part of it; never raises LogError."""
+    try:
+        if commit.flush is not None:
+            _repeat(commit.flush, pause)
+    except LogError as error:
+        commit.error = error
+        return Outcome.ABORTED
     try:
         producer.begin()
         for topic, partition, value in commit.exchange_messages:

@@ -20,6 +20,7 @@ from headrace.graph.keys import encode as encode_key
 from headrace.graph.keys import key_group, lane_of_group
 from headrace.protocol.data import PACKED_BYTES_MAX, Packed, decode_packed
 from headrace.protocol.data import encode as encode_msgpack
+from headrace.runtime.direct import same_start
 from headrace.runtime.ports import MIN_WATERMARK
 from headrace.runtime.state.isolation import dumps
 
@@ -256,22 +257,28 @@ class Rows:
 class ExchangeReader:
     """Checks one input edge of a lane: every message continues where its source lane's last one ended."""
 
-    def __init__(self, edge_id: str, topic: str) -> None:
+    def __init__(self, edge_id: str, topic: str, *, direct: bool = False) -> None:
+        """``direct``: the source lanes send at least once, numbered as ``headrace.runtime.direct`` says."""
         self._edge_id = edge_id
         self._topic = topic
+        self._direct = direct
         self._next_part: dict[int, tuple[int, int]] = {}  # source lane -> (c, part expected next)
 
     def reset(self) -> None:
         self._next_part.clear()
 
-    def read(self, data: bytes, offset: int, seen: dict[int, int]) -> Rows:
-        """Decode one message and advance ``seen``.
+    def read(self, data: bytes, offset: int, seen: dict[int, int]) -> Rows | None:
+        """Decode one message and advance ``seen``; None when it comes from an older start of a direct lane.
 
         Raises ExchangeOrderError when the message does not continue what was seen from its source lane.
         """
         message = decode_packed(data)
         source = message.source
         last = seen.get(source, -1)
+        if self._direct and last >= 0 and not same_start(message.c, last):
+            if message.c < last:
+                return None
+            last = -1  # a later start of the source lane: a new beginning
         if message.part == 0:
             ok = message.previous == last and message.c > last
         else:

@@ -17,12 +17,12 @@ class ExchangeInput:
 
     messages_max = 64
 
-    def __init__(self, lane: int, edges: Sequence[tuple[Edge, str, Sequence[int]]]) -> None:
+    def __init__(self, lane: int, edges: Sequence[tuple[Edge, str, Sequence[int]]], *, direct: bool = False) -> None:
         """``edges``: each input edge with its exchange topic and its source lanes."""
         self._lane = lane
         self._edges = {edge.id: edge for edge, _, _ in edges}
         self._topics = {topic: edge.id for edge, topic, _ in edges}
-        self._readers = {edge.id: ExchangeReader(edge.id, topic) for edge, topic, _ in edges}
+        self._readers = {edge.id: ExchangeReader(edge.id, topic, direct=direct) for edge, topic, _ in edges}
         self._watermarks = EdgeWatermarks({edge.id: lanes for edge, _, lanes in edges})
         self._positions: dict[str, int] = {}
         self._seen: dict[str, dict[int, int]] = {}
@@ -57,6 +57,9 @@ class ExchangeInput:
             edge_id = self._topics[topic]
             offset = message.offset()
             rows = self._readers[edge_id].read(message.value(), offset, self._seen[edge_id])
+            self._positions[self._name(topic)] = offset + 1
+            if rows is None:
+                continue
             if rows.values:
                 chain.process_rows(self._edges[edge_id].input, rows.keys, rows.values, rows.times)
                 total += len(rows.values)
@@ -67,7 +70,6 @@ class ExchangeInput:
                 self._watermarks.set_idle(edge_id, header.source, header.idle)
                 if header.end:
                     self._watermarks.end(edge_id, header.source)
-            self._positions[self._name(topic)] = offset + 1
         return total
 
     def watermark(self, now_s: float) -> int:

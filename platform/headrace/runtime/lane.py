@@ -16,22 +16,23 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Protocol
 
-from headrace.log.lane import LaneConnection, LaneProducer, LaneReader, LogError, Split
+from headrace.log.lane import LaneConnection, LaneProducer, LogError, Split
 from headrace.protocol.data import LaneLogRecord
 from headrace.runtime.backpressure import Backpressure
 from headrace.runtime.commit import Commit, CommitHelper, Outcome, SinkRecord
 from headrace.runtime.exchange import EdgeBuffer
 from headrace.runtime.inputs import Inputs
 from headrace.runtime.lane_log import LaneLogPartition, empty_record, encode_record
+from headrace.runtime.outputs import LaneOutputs, sizes
 from headrace.runtime.ownership import Acquired, LaneOwnership
 from headrace.runtime.pace import CommitPace
 from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, Chain, StateTables
+from headrace.runtime.reading import LaneReading
 from headrace.runtime.snapshot import SnapshotSchedule
 
 ROWS_PER_TARGET_MAX = 30_000
 ADVANCE_ROWS_MAX = 20_000
 HELD_WAIT_S = 0.02
-READ_AGAIN_S = 0.2
 #: Commits that may fail in a row before the lane gives up with the last reason.
 FAILURES_MAX = 30
 #: Errors of a commit that repeating cannot cure: the lane fails at once and names them.
@@ -91,6 +92,7 @@ class LaneParts(Protocol):
     name: str
     owner_id: str  #: names this attempt of this process in the lane log
     interval_s: float
+    direct: bool  #: at least once: outputs leave at once, outside of the commit's transaction
     inputs: Inputs
     buffers: list[EdgeBuffer]
     exchange_topics: dict[str, str]  #: edge id to topic
@@ -127,7 +129,6 @@ class Lane:
         self.commits = self.records_in = self.records_out = 0
         self.first_read_s = self.last_commit_s = 0.0
         self.reason = ""
-        self.backpressure = Backpressure(max((b.target_lanes for b in parts.buffers), default=1))
         self._connection = connection
         self._host = host
         self._clock = clock
@@ -141,14 +142,20 @@ class Lane:
         self._snapshots = SnapshotSchedule(parts.tables)
         self._pace = CommitPace(parts.interval_s, clock())
         self._producer: LaneProducer | None = None
-        self._reader: LaneReader | None = None
+        self._reading = LaneReading(connection, self._pause)
+        self._outputs = LaneOutputs(parts.buffers, parts.exchange_topics, parts.sink_records, direct=parts.direct)
         self._chain: Chain | None = None
         self._in_flight: Commit | None = None
-        self._sent: dict[str, dict[int, int]] = {}
         self._watermark = MIN_WATERMARK  # fired completely up to here
         self._advancing: int | None = None  # a watermark whose timers have not all fired yet
         self._dirty = False
-        self._failures = self._read_failures = 0
+        self._failures = 0
+        self._opening = True  # the first commit since the last rewind is still to come
+
+    @property
+    def backpressure(self) -> Backpressure:
+        """How far the readers of this lane's exchanges are behind."""
+        return self._outputs.backpressure
 
     # ---- orders from the worker, any thread
 
@@ -193,10 +200,15 @@ class Lane:
             return
         if self._ended():
             return
-        if self.committed.c >= 0 and self._advancing is None:
+        if not self._opening and self._advancing is None:
             self._read()
         final = self._advance()
-        self._commit_if_due(final)
+        try:
+            self._commit_if_due(final)
+        except LogError as error:
+            if not self._outputs.is_direct:
+                raise
+            self._send_failed(error)
 
     # ---- start and restore
 
@@ -237,7 +249,7 @@ class Lane:
                 self.phase = Phase.FINISHED
                 return
         self._rewind()
-        if self.committed.c >= 0:
+        if not self._opening:
             self._now_running()
 
     def _rewind(self) -> None:
@@ -245,40 +257,15 @@ class Lane:
         if self._chain is not None:
             self._chain.close()
         self.parts.inputs.restore(self.committed)
-        self._sent = {edge: dict(lanes) for edge, lanes in self.committed.sent.items()}
-        for buffer in self.parts.buffers:
-            buffer.reset()
-        self.parts.sink_records.clear()
+        self._outputs.rewind(self.committed.sent, self._connection)
         self._chain = chain = self.parts.new_chain()
         chain.open()
         chain.restore_split_watermarks(self.committed.split_watermarks)
         self._watermark, self._advancing = self.committed.watermark, None
         if self._watermark != MIN_WATERMARK:
             chain.advance(self._watermark, ADVANCE_ROWS_MAX)
-        self._seek()
-        self._dirty = self.committed.c < 0
-
-    def _seek(self) -> None:
-        """Read on at the working positions, with a new reader if the one at hand cannot."""
-        assignment = self.parts.inputs.assignment()
-        while assignment and not self._stop.is_set():
-            try:
-                self._reader = self._reader or self._connection.reader(committed=True)
-                self._reader.assign(assignment)
-                return
-            except LogError as error:
-                self._drop_reader(error)
-
-    def _drop_reader(self, error: LogError) -> None:
-        """A reader that failed is replaced, after a pause; the lane fails when that never helps."""
-        self.reason = f"reading: {error}"
-        self._read_failures += 1
-        if self._read_failures > FAILURES_MAX:
-            raise LaneFailedError(f"{self.parts.name} cannot read: {error}", retryable=True)
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-        self._pause(READ_AGAIN_S)
+        self._reading.seek(self.parts.inputs.assignment())
+        self._opening = self._dirty = self.committed.c < 0 or self.parts.direct
 
     def _now_running(self) -> None:
         if self.phase is Phase.STARTING:
@@ -286,9 +273,6 @@ class Lane:
             self._host.running()
 
     # ---- reading and event time
-
-    def _rows_waiting(self) -> int:
-        return sum(buffer.row_count() for buffer in self.parts.buffers) + len(self.parts.sink_records)
 
     def _read(self) -> None:
         assert self._chain is not None
@@ -301,16 +285,11 @@ class Lane:
         self.reason = ""
         now_s = self._clock()
         messages: list[Any] = []
-        if self._reader is not None and inputs.assignment():
-            try:
-                messages = self._reader.read(inputs.messages_max, self._wait_s(now_s))
-            except LogError as error:
-                self._drop_reader(error)
-                self._seek()
-                return
+        if inputs.assignment():
+            messages = self._reading.read(inputs.messages_max, self._wait_s(now_s), inputs.assignment)
             if not messages:
+                self.reason = self._reading.reason
                 return
-            self._read_failures = 0
         rows = inputs.process(messages, self._chain)
         if rows or messages:
             now_s = self._clock()
@@ -323,7 +302,7 @@ class Lane:
             self._wake_wait(self._wait_s(now_s))
 
     def _wait_s(self, now_s: float) -> float:
-        waiting = self._rows_waiting() > 0
+        waiting = self._outputs.waiting() > 0
         wait_s = self._pace.wait_s(now_s, dirty=self._dirty, output_waits=waiting, untold=self._untold(now_s))
         return min(wait_s, HELD_WAIT_S) if self._in_flight is not None else wait_s
 
@@ -333,18 +312,15 @@ class Lane:
 
     def _untold(self, now_s: float) -> bool:
         assert self._chain is not None
-        idle = self.parts.inputs.idle(now_s)
-        return any(b.has_news(self._chain.output_watermark(b.edge.operator), idle=idle) for b in self.parts.buffers)
+        return self._outputs.untold(self._chain, idle=self.parts.inputs.idle(now_s))
 
     def _ends_seen(self) -> dict[Split, int]:
-        if self._reader is None:
-            return {}
-        return {split: self._reader.end_offset_seen(split) for split in self.parts.inputs.assignment()}
+        return {split: self._reading.end_seen(split) for split in self.parts.inputs.assignment()}
 
     def _advance(self) -> bool:
         """Move event time as far as the inputs allow; True when the lane has nothing left to do but end."""
         assert self._chain is not None
-        if self.committed.c < 0:
+        if self._opening:
             return False
         ended = self._advancing is None and self.parts.inputs.ended(self._ends_seen())
         target = self._advancing
@@ -364,7 +340,11 @@ class Lane:
 
     def _commit_if_due(self, final: bool) -> None:
         now_s = self._clock()
-        rows = self._rows_waiting()
+        if self._outputs.is_direct and not (self._opening or final):
+            quiet = self._pace.quiet(now_s)
+            if self._outputs.waiting() or (quiet and self._untold(now_s)):
+                self._send(end=False, tell_all=quiet)
+        rows = self._outputs.waiting()
         full = rows >= ROWS_PER_TARGET_MAX * max(1, len(self.parts.buffers))
         tell = self._pace.quiet(now_s) and self._untold(now_s)
         due = (
@@ -372,7 +352,7 @@ class Lane:
             or full
             or tell
             or self._advancing is not None
-            or self.committed.c < 0
+            or self._opening
             or self._pace.due(now_s, dirty=self._dirty, output_waits=rows > 0)
         )
         if not due:
@@ -394,23 +374,15 @@ class Lane:
         record.snapshot_from = self.committed.snapshot_from
         record.watermark, record.finished = self._watermark, final
         self.parts.inputs.record_into(record)
-        idle = self.parts.inputs.idle(now_s)
-        messages: list[tuple[str, int, bytes]] = []
-        rows_out = self._rows_waiting()
-        for buffer in self.parts.buffers:
-            topic = self.parts.exchange_topics[buffer.edge.id]
-            packed = buffer.take(
-                record.c,
-                self._sent.setdefault(buffer.edge.id, {}),
-                self._chain.output_watermark(buffer.edge.operator),
-                idle=idle,
-                end=final,
-                tell_all=tell_all,
-            )
-            messages += [(topic, target, value) for target, value in packed]
-        record.sent = {edge: dict(lanes) for edge, lanes in self._sent.items()}
-        sinks = list(self.parts.sink_records)
-        self.parts.sink_records.clear()
+        rows_out = self._outputs.waiting()
+        messages, sinks = [], []
+        if not self._outputs.is_direct:
+            idle = self.parts.inputs.idle(now_s)
+            messages = self._outputs.packed(record.c, self._chain, idle=idle, end=final, tell_all=tell_all)
+            sinks = self._outputs.sink_records()
+            record.sent = self._outputs.sent()
+        elif not self._opening:
+            self._send(end=final, tell_all=tell_all)
         record.changes = self.parts.tables.take_changes()
         self._snapshots.add_to(record)
         commit = Commit(
@@ -420,16 +392,32 @@ class Lane:
             exchange_messages=messages,
             sink_records=sinks,
             rows_out=rows_out,
-            sent_bytes=[((topic, target), len(value)) for topic, target, value in messages],
+            sent_bytes=sizes(messages),
             began_s=now_s,
+            flush=self._outputs.flush if self._outputs.is_direct else None,
         )
         self._dirty = False
         self._in_flight = commit
         self._pace.commit_began(now_s)
         self.helper.submit(self._producer, commit)
-        if final:
+        if final or self._opening:
             commit.done.wait()
             self._finish_commit()
+
+    def _send(self, *, end: bool, tell_all: bool) -> None:
+        assert self._chain is not None
+        idle = self.parts.inputs.idle(self._clock())
+        self._outputs.send(self._chain, idle=idle, end=end, tell_all=tell_all)
+
+    def _send_failed(self, error: LogError) -> None:
+        """At least once: a record was refused. Go back to the last commit; what left already comes again."""
+        if self._in_flight is not None:
+            self._in_flight.done.wait()
+            self._finish_commit()
+        self._count_failure(error)
+        self._snapshots.abandon()
+        self.parts.tables.rollback(keep_in_flight=False)
+        self._rewind()
 
     def _finish_commit(self) -> bool:
         """Act on the outcome of the commit in flight; False when working state was rewound."""
@@ -442,7 +430,7 @@ class Lane:
             if commit.outcome is Outcome.COMMITTED_AFTER_RETRY:
                 return self._rebuild(None)
             return True
-        self._check_hopeless(commit)
+        self._count_failure(commit.error)
         self._snapshots.abandon()
         if commit.outcome is Outcome.ABORTED:
             self._in_flight = None
@@ -463,10 +451,14 @@ class Lane:
         self.committed = record
         self.parts.tables.committed()
         self._snapshots.committed(record, sum(map(len, commit.log_messages)), commit.delivery.offset)
-        self.backpressure.sent(record.c, commit.sent_bytes)
+        self._outputs.backpressure.sent(record.c, commit.sent_bytes)
         self._failures = 0
         self.commits += 1
-        self.records_out += commit.rows_out
+        self.records_out += self._outputs.rows_sent if self._outputs.is_direct else commit.rows_out
+        self._outputs.rows_sent = 0
+        if self._opening:
+            self._outputs.open_direct(record.c)
+        self._opening = False
         self.last_commit_s = commit.ended_s or self._clock()
         self._pace.commit_took(self.last_commit_s - commit.began_s)
         if record.finished:
@@ -474,9 +466,9 @@ class Lane:
         else:
             self._now_running()
 
-    def _check_hopeless(self, commit: Commit) -> None:
+    def _count_failure(self, error: BaseException | None) -> None:
+        """Raises LaneFailedError for what repeating cannot cure, and after too many failures in a row."""
         self._failures += 1
-        error = commit.error
         if isinstance(error, LogError) and error.name in HOPELESS:
             raise LaneFailedError(f"commit of {self.parts.name}: {error}", retryable=False)
         if self._failures > FAILURES_MAX:
@@ -529,10 +521,10 @@ class Lane:
             self._in_flight.done.wait()
         if self._chain is not None:
             self._chain.close()
+        self._outputs.close()
         if self._producer is not None:
             self._producer.close()
-        if self._reader is not None:
-            self._reader.close()
+        self._reading.close()
 
     # ---- what metrics ask, any thread
 
@@ -543,6 +535,6 @@ class Lane:
 
     def lag(self) -> int | None:
         """Records known to wait in this lane's source, None when there is none or it is not known."""
-        if self._reader is None or self.phase is not Phase.RUNNING:
+        if self.phase is not Phase.RUNNING:
             return None
         return self.parts.inputs.lag(self._ends_seen())

@@ -27,6 +27,7 @@ from headrace.runtime.state.tables import Tables
 
 COMMIT_INTERVAL_OPTION = "execution.commit-interval-ms"
 COMMIT_INTERVAL_MS = 100
+DIRECT_COMMIT_INTERVAL_MS = 1000
 
 
 class _Sinks:
@@ -56,7 +57,9 @@ class TaskParts:
         self.owner_id = f"{task.attempt}:{os.getpid()}:{secrets.token_hex(4)}"
         vertex_id, self.lane = split_lane(task.lane)
         self.vertex: Vertex = self.graph.vertex(vertex_id)
-        self.interval_s = int(task.config.get(COMMIT_INTERVAL_OPTION, COMMIT_INTERVAL_MS)) / 1000
+        self.direct = task.delivery == "at-least-once"
+        default_ms = DIRECT_COMMIT_INTERVAL_MS if self.direct else COMMIT_INTERVAL_MS
+        self.interval_s = int(task.config.get(COMMIT_INTERVAL_OPTION, default_ms)) / 1000
         self._task = task
         self._output = output
         self._topics = Topics(namespace)
@@ -126,7 +129,9 @@ class TaskParts:
             items: Any = self._bundle.load([head.functions["items"]])[head.functions["items"]]
             return CollectionInput(items, self.lane)
         edges = self.graph.inputs(self.vertex.id)
-        return ExchangeInput(self.lane, [(e, self._exchange(e), self._source_lanes(e)) for e in edges])
+        return ExchangeInput(
+            self.lane, [(e, self._exchange(e), self._source_lanes(e)) for e in edges], direct=self.direct
+        )
 
     def _source_lanes(self, edge: Edge) -> list[int]:
         """Lanes that write to this lane over ``edge``: all of the source vertex, one for forward."""
