@@ -250,6 +250,7 @@ def test_a_flushed_redis_is_filled_again_and_nothing_restarts(site: Site, tell: 
 # ---- the broker
 
 
+@pytest.mark.timeout(900)  # ten starts of a broker take minutes on a busy machine
 def test_the_broker_killed_ten_times_under_load(site: Site, tell: Tell) -> None:
     chance = random.Random(10)
     first_s: list[float] = []
