@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from headrace.graph.job_graph import Operator, OperatorKind, Vertex
-from headrace.runtime.operators.chain import make_chain
+from headrace.runtime.operators.chain import EVENT_TIME_TABLE, make_chain
 from headrace.runtime.ports import MIN_WATERMARK
 from headrace.runtime.state.tables import Tables
 
@@ -158,6 +158,13 @@ class OneLane:
                 between()
         self._watermark = watermark
         return calls
+
+    # ---- what is left
+
+    def state_left(self) -> dict[str, Any]:
+        """What the tables of keyed state hold."""
+        held = {name: table.spaces for name, table in self.tables._tables.items() if name != EVENT_TIME_TABLE}
+        return {name: spaces for name, spaces in held.items() if any(spaces.values())}
 
     # ---- output
 

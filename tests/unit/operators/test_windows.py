@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tests.unit.operators.one_lane import OneLane, op
 
-from headrace.datastream.functions import AggregateFunction, ProcessWindowFunction
+from headrace.datastream.functions import AggregateFunction, ProcessWindowFunction, RuntimeContext
+from headrace.datastream.state import ReducingStateDescriptor, ValueStateDescriptor
 from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, UserCodeError
 
 
@@ -148,7 +149,7 @@ def test_windows_are_flinks_for_random_streams(evaluation: str, lateness: int, s
     oracle.advance(MAX_WATERMARK)
     assert canonical(lane.out()) == canonical(oracle.out)
     assert lane.chain.late_dropped == oracle.dropped
-    assert not any(any(t.spaces.values()) for t in lane.tables._tables.values()), "state is left after the end"
+    assert lane.state_left() == {}
 
 
 @pytest.mark.parametrize("evaluation", ["reduce", "process"])
@@ -241,3 +242,89 @@ def test_many_open_windows_cost_nothing_until_they_are_due() -> None:
     for watermark in range(0, 2_000):  # a scan of all windows at each step would take minutes
         lane.advance(watermark)
     assert len(lane.out()) == 2_000
+
+
+class Remembering(ProcessWindowFunction[Any, Any, Any, Any]):
+    """State of the key from open(), state of the key from the context, and state of the window."""
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        self.fired = runtime_context.get_state(ValueStateDescriptor("fired"))
+
+    def process(self, key: Any, context: Any, elements: Iterable[Any]) -> Iterable[Any]:
+        self.fired.update((self.fired.value() or 0) + 1)
+        total = context.global_state().get_reducing_state(ReducingStateDescriptor("total", lambda a, b: a + b))
+        again = context.window_state().get_state(ValueStateDescriptor("again"))
+        again.update((again.value() or 0) + 1)
+        for element in elements:
+            total.add(element)
+        yield key, context.window().start, self.fired.value(), total.get(), again.value()
+
+    def clear(self, context: Any) -> None:
+        context.window_state().get_state(ValueStateDescriptor("again")).clear()
+
+
+def test_window_functions_hold_state_of_the_key_and_of_the_window() -> None:
+    lane = OneLane(
+        op(
+            "window",
+            {"reduce": lambda a, b: a + b, "process": Remembering()},
+            assigner={"kind": "tumbling_event_time", "size_ms": 10, "offset_ms": 0},
+            evaluation=["reduce", "process"],
+            allowed_lateness_ms=100,
+        )
+    )
+    lane.rows(("a", 1, 5), ("b", 10, 5), ("a", 2, 15))
+    lane.advance(20)
+    lane.rows(("a", 4, 6), ("a", 8, 6))
+    assert lane.values() == [
+        *[("a", 0, 1, 1, 1), ("b", 0, 1, 10, 1), ("a", 10, 2, 3, 1)],
+        *[("a", 0, 3, 8, 2), ("a", 0, 4, 21, 3)],
+    ]
+    assert "op0/window-value/again" in lane.state_left()
+    lane.advance(MAX_WATERMARK)
+    lane.commit()
+    assert set(lane.state_left()) == {"op0/value/fired", "op0/value/total"}
+
+
+@pytest.mark.parametrize("evaluation", EVALUATIONS)
+@pytest.mark.parametrize("lateness", [0, 20])
+@pytest.mark.parametrize("seed", range(5))
+def test_aborts_and_kills_leave_the_results_of_an_undisturbed_run(evaluation: str, lateness: int, seed: int) -> None:
+    """Steps since the last durable commit are played again after each fault."""
+    rng = random.Random(f"{evaluation} {lateness} {seed}")
+    steps: list[Any] = []
+    now = 0
+    for _ in range(50):
+        steps.append([(rng.choice(KEYS), rng.randrange(9), now + rng.randrange(-12, 10)) for _ in range(6)])
+        now += rng.randrange(6)
+        if rng.random() < 0.5:
+            steps.append(now)
+    steps.append(MAX_WATERMARK)
+
+    def play(lane: OneLane, step: Any) -> None:
+        if isinstance(step, list):
+            lane.rows(*step)
+        else:
+            lane.advance(step, rows_max=rng.choice([2, 1000]))
+
+    plain = OneLane(window(evaluation, lateness=lateness))
+    for step in steps:
+        play(plain, step)
+    lane = OneLane(window(evaluation, lateness=lateness))
+    at = durable = flying = faults = 0
+    while at < len(steps):
+        play(lane, steps[at])
+        at += 1
+        match rng.randrange(6):
+            case 0 if not lane.committing:
+                lane.begin_commit()
+                flying = at
+            case 1 if lane.committing:
+                lane.end_commit()
+                durable = flying
+            case 2 if faults < 30:
+                faults += 1
+                lane.abort() if rng.random() < 0.5 else lane.kill()
+                at = durable
+    assert faults > 3
+    assert canonical(lane.out()) == canonical(plain.out())

@@ -36,7 +36,8 @@ class LineMap:
         while at is not None:
             deepest = at.tb_frame.f_globals.get("__name__", "")
             if at.tb_frame.f_code.co_filename == self.file:
-                line, users = at.tb_lineno, False
+                # Raised right there: by a function of the user's that has no frame, such as int or itemgetter.
+                line, deepest, users = at.tb_lineno, "", False
             elif not deepest.startswith("headrace."):
                 users = True
             at = at.tb_next

@@ -47,7 +47,7 @@ METHODS = {
     "key": "get_key",
 }
 
-#: Table of what is not keyed: the watermark being fired, and the watermark of each ``timestamps`` operator.
+#: Table of what is not keyed: the watermark of the keyed head, and of each ``timestamps`` operator by its uid.
 EVENT_TIME_TABLE = "/event-time"
 
 log = logging.getLogger(__name__)
@@ -156,7 +156,7 @@ class FusedChain:
             if function_id not in theirs:
                 self._open_function(function, context, f"key_by after {self._vertex.name}")
         if self._head is not None:
-            self._head.watermark = self._firing
+            self._head.watermark = max(self._time_of("firing"), self._time_of("reached"))
 
     def _open_function(self, function: Any, context: RuntimeContext, name: str) -> None:
         try:
@@ -187,7 +187,7 @@ class FusedChain:
             strategy: Any = operator.params.get("watermark")
             generator = make_generator(strategy) if strategy else None
             if generator is not None:
-                generator.restore(self._times.get("", operator.uid, MIN_WATERMARK))
+                generator.restore(self._time_of(f"uid:{operator.uid}"))
             self._names[f"generator{index}"] = self._middle[index] = generator
         bound = self._callable(index, operator, roles, calls)
         if bound is not None:
@@ -292,25 +292,32 @@ class FusedChain:
             for split, watermark in watermarks.items():
                 self._generator_of(split).restore(watermark)
 
-    @property
-    def _firing(self) -> int:
-        """The watermark that a cut-short ``advance`` was firing; it goes on after a restart too.
-
-        Until then rows are late for it, as they were before.
-        """
-        return int(self._times.get("", "firing", MIN_WATERMARK))
-
     def advance(self, watermark_ms: int, rows_max: int) -> bool:
-        if self._head is not None:
-            firing = self._firing
-            target = max(watermark_ms, firing)
-            if not self._run(self._head.advance, target, rows_max):
-                if target != firing:
-                    self._times.put("", "firing", target)
-                return False
-            self._times.delete("", "firing")
+        if self._head is not None and not self._advance_head(self._head, watermark_ms, rows_max):
+            return False
         self._watermark = watermark_ms
         return True
+
+    def _advance_head(self, head: KeyedProcessOperator | WindowOperator, watermark_ms: int, rows_max: int) -> bool:
+        """Fire up to the watermark. How far is state as well:
+
+        ``firing``   a firing that was cut short goes on after a restart, and rows stay late for it meanwhile
+        ``reached``  what was registered in the past waits for the next step, also when a restart comes between
+        """
+        firing, reached = self._time_of("firing"), self._time_of("reached")
+        target = max(watermark_ms, firing)
+        if target <= reached:
+            return True
+        if not self._run(head.advance, target, rows_max):
+            if target != firing:
+                self._times.put("", "firing", target)
+            return False
+        self._times.delete("", "firing")
+        self._times.put("", "reached", target)
+        return True
+
+    def _time_of(self, name: str) -> int:
+        return int(self._times.get("", name, MIN_WATERMARK))
 
     def output_watermark(self, edge_operator: int) -> int:
         at: int | None = edge_operator
@@ -325,8 +332,8 @@ class FusedChain:
         """``timestamps`` operators go on where they were after a restart."""
         for index, generator in self._middle.items():
             uid = self._vertex.operators[index].uid
-            if generator is not None and generator.watermark != self._times.get("", uid, MIN_WATERMARK):
-                self._times.put("", uid, generator.watermark)
+            if generator is not None and generator.watermark != self._time_of(f"uid:{uid}"):
+                self._times.put("", f"uid:{uid}", generator.watermark)
 
 
 def make_chain(

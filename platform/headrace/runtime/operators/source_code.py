@@ -20,6 +20,8 @@ from headrace.graph.job_graph import Operator, OperatorKind, Vertex
 
 #: Python refuses more than 20 nested for statements; from here on a chain continues in a function of its own.
 LOOPS_MAX = 12
+#: And not more than 100 levels of indentation.
+DEPTH_MAX = 40
 INDENT = "    "
 #: Keyed heads whose outputs may come without an input.
 TIMED = frozenset({OperatorKind.KEYED_PROCESS, OperatorKind.WINDOW})
@@ -185,7 +187,7 @@ class VertexSource:
         edges = self.edges.get(index, 0)
         if not children and not edges:
             return False
-        if loops >= LOOPS_MAX:
+        if loops >= LOOPS_MAX or depth >= DEPTH_MAX:
             self._line(depth, f"out_{index}({value}, {time})", index)
             self._continued.append(index)
             return True
