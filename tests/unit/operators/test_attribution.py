@@ -103,7 +103,8 @@ CASES: dict[str, Callable[[], None]] = {
     "process generator": keyed(op("keyed_process", {"process": BrokenGenerator()}, name="mine"), FINE),
     "timer": keyed(TIMERS, FINE),
     "behind a timer": keyed(
-        op("keyed_process", {"process": BrokenTimer()}, name="timers"), op("map", {"map": broken_by_user}, name="mine")
+        op("keyed_process", {"process": BrokenTimer()}, name="timers"),
+        op("map", {"map": broken_by_user}, name="mine"),
     ),
     "window reduce": keyed(window(reduce=broken_by_user)),
     "window aggregate": keyed(window(aggregate=BrokenAggregate("add"))),

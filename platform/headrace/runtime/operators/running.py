@@ -13,16 +13,18 @@ from headrace.common.types import Row
 from headrace.errors import UsageError
 
 Reduce = Callable[[Any, Any], Any]
+#: What has fields; anything else is aggregated as it is.
+RECORDS: Any = (tuple, dict, Row, list)
 
 
 def aggregation(op: str, field: int | str) -> Reduce:
     """The reduce function of sum, min, max (the first record with that field replaced), min_by, max_by."""
 
     def read(record: Any) -> Any:
-        if not isinstance(record, Row | dict | tuple | list):
+        if not isinstance(record, RECORDS):
             return record
         try:
-            return record[field]  # type: ignore[index]  # a name of a tuple's field is refused here
+            return record[field]
         except (LookupError, TypeError):
             raise UsageError(
                 "aggregate-field-missing",
@@ -52,8 +54,10 @@ def aggregation(op: str, field: int | str) -> Reduce:
     return known[op]
 
 
-def _with(record: Any, field: int | str, replaced: Any) -> Any:
-    """A copy of the record with one field replaced; the bare number when the record is one."""
+def _with(record: Any, field: Any, replaced: Any) -> Any:
+    """A copy of the record with one field, which it has, replaced; the bare number when the record is one."""
+    if type(record) is tuple:
+        return (*record[:field], replaced, *record[field + 1 :])
     if isinstance(record, Row):
         copy = Row.of(record.field_names(), record[:])
         copy[field] = replaced
@@ -62,7 +66,7 @@ def _with(record: Any, field: int | str, replaced: Any) -> Any:
         return {**record, field: replaced}
     if isinstance(record, tuple | list):
         values = list(record)
-        values[field] = replaced  # type: ignore[index]  # read() would have refused a name
+        values[field] = replaced
         if isinstance(record, list):
             return values
         make = getattr(record, "_make", tuple)  # a named tuple stays one

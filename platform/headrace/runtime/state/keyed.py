@@ -24,7 +24,7 @@ from headrace.datastream.state import (
     ValueStateDescriptor,
 )
 from headrace.errors import UsageError
-from headrace.runtime.state.isolation import isolated
+from headrace.runtime.state.isolation import ATOMS, isolated
 from headrace.runtime.state.tables import MISSING, Table, Tables
 
 H = TypeVar("H")
@@ -45,10 +45,14 @@ class TableValueState(ValueState[Any]):
         self._current = current
 
     def value(self) -> Any:
-        return isolated(self._table.get("", self._current.state_key))
+        space = self._table.spaces.get("")
+        if space is None:
+            return None
+        value = space.get(self._current.state_key)
+        return value if type(value) in ATOMS else isolated(value)
 
     def update(self, value: Any) -> None:
-        self._table.put("", self._current.state_key, isolated(value))
+        self._table.put("", self._current.state_key, value if type(value) in ATOMS else isolated(value))
 
     def clear(self) -> None:
         self._table.delete("", self._current.state_key)
