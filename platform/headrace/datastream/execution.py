@@ -69,9 +69,12 @@ def executor_installed(
 def check_kafka(operators: Iterable[Operator], executor: Executor) -> None:
     """Refuse a program that names another Kafka cluster than the one ``executor`` runs it on.
 
-    An executor says where that is by an attribute ``bootstrap``. Raises UsageError (kafka-other-cluster).
+    An executor that knows one Kafka only says where by an attribute ``bootstrap``; one without goes where the
+    program says. Raises UsageError (kafka-other-cluster).
     """
-    ours = str(getattr(executor, "bootstrap", None) or "")
+    if not hasattr(executor, "bootstrap"):
+        return
+    ours = str(executor.bootstrap or "")
     for operator in operators:
         properties = operator.params.get("properties")
         named = properties.get("bootstrap.servers") if isinstance(properties, dict) else None

@@ -20,7 +20,7 @@ from headrace.runtime.inputs import Inputs
 from headrace.runtime.lane_log import LaneLogPartition
 from headrace.runtime.operators.chain import make_chain
 from headrace.runtime.operators.formats import make_decoder
-from headrace.runtime.output import OutputFile
+from headrace.runtime.output import Output
 from headrace.runtime.ports import Chain, EdgeWriter
 from headrace.runtime.source_input import CollectionInput, KafkaInput, splits_of
 from headrace.runtime.state.tables import Tables
@@ -50,7 +50,7 @@ class _Sinks:
 class TaskParts:
     """Implements LaneParts for a task that came over the pipe."""
 
-    def __init__(self, task: LaneTask, namespace: str, output: OutputFile, bundle: CodeBundle | None = None) -> None:
+    def __init__(self, task: LaneTask, namespace: str, output: Output, bundle: CodeBundle | None = None) -> None:
         """Raises FunctionLoadError when the user's code cannot be loaded here."""
         self.graph = JobGraph.model_validate_json(task.graph)
         self.name = task.lane

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
 ROTATE_BYTES = 10_000_000
 LINE_CHARS_MAX = 16_384
@@ -27,6 +27,12 @@ def enter_lane(lane: str, attempt: str) -> None:
 
 def _mark() -> str:
     return getattr(_current, "mark", "\t")
+
+
+class Output(Protocol):
+    """Takes what print sinks write."""
+
+    def line(self, stream: str, text: str) -> None: ...
 
 
 class OutputFile:

@@ -156,23 +156,63 @@ def test_the_innermost_executor_counts() -> None:
         assert active_executor() is outer
 
 
-def test_a_script_without_a_cluster_says_how_to_run_it(tmp_path: Path) -> None:
-    script = tmp_path / "job.py"
-    script.write_text(
-        "from headrace.datastream import StreamExecutionEnvironment\n"
-        "env = StreamExecutionEnvironment.get_execution_environment()\n"
-        "env.from_collection([1]).print()\n"
-        "try:\n"
-        "    env.execute()\n"
-        "except Exception as error:\n"
-        "    print(error.line())\n"
-    )
+def run_plainly(script: Path, text: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    script.write_text(text)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    environment["HEADRACE_STATE_DIR"] = str(script.parent / "state")
+    return subprocess.run(
+        [sys.executable, str(script)],
+        cwd=script.parent,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
     )
-    assert done.stdout.startswith("no-executor: execute() found nothing to run this job on - run the script with")
-    assert "`streamctl submit job.py`" in done.stdout
+
+
+HEAD = """
+from headrace.datastream import StreamExecutionEnvironment
+env = StreamExecutionEnvironment.get_execution_environment().set_parallelism(2)
+"""
+
+
+def test_a_script_without_a_cluster_runs_in_its_own_process(tmp_path: Path) -> None:
+    done = run_plainly(
+        tmp_path / "job.py",
+        HEAD
+        + "env.from_collection([3, 1, 2, 1]).key_by(lambda n: n % 2).reduce(lambda a, b: a + b).print()\n"
+        + "print(env.execute('sums').status)\n",
+    )
+    *lines, status = done.stdout.splitlines()
+    assert (done.returncode, status) == (0, "FINISHED"), done
+    assert sorted(line.split("> ")[1] for line in lines) == ["2", "3", "4", "5"]
+
+
+def test_in_process_the_users_exception_ends_the_script_with_their_frame_first(tmp_path: Path) -> None:
+    done = run_plainly(
+        tmp_path / "job.py",
+        HEAD
+        + "def broken(n):\n    return 1 / (n - 2)\n"
+        + "env.from_collection([1, 2]).map(broken).print()\nenv.execute('broken')\n",
+    )
+    assert done.returncode == 1
+    first, *_, error = done.stderr.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert done.stderr.splitlines()[1] == f'  File "{tmp_path / "job.py"}", line 5, in broken'
+    assert error == "error: job-failed: broken: Map: broken: ZeroDivisionError: division by zero"
+
+
+def test_in_process_a_program_on_topics_says_that_kafka_is_missing(tmp_path: Path) -> None:
+    done = run_plainly(
+        tmp_path / "job.py",
+        HEAD
+        + "from headrace.common import SimpleStringSchema, WatermarkStrategy\n"
+        + "from headrace.datastream.connectors.kafka import KafkaSource\n"
+        + "source = KafkaSource.builder().set_topics('t').set_value_only_deserializer(SimpleStringSchema()).build()\n"
+        + "env.from_source(source, WatermarkStrategy.no_watermarks(), 'events').print()\nenv.execute()\n",
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: kafka-not-named: the program uses Kafka (Source: events)")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_same_program_under_the_same_id_has_the_same_content() -> None:
