@@ -31,6 +31,7 @@ def run_script(path: Path, arguments: list[str]) -> Ended:
     """
     if not path.is_file():
         raise UsageError("script-missing", f"no such file: {path}")
+    path = path.absolute()  # as Python does for a script: tracebacks elsewhere find its lines
     with _as_main(path, arguments):
         try:
             runpy.run_path(str(path), run_name="__main__")
