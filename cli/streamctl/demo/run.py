@@ -101,11 +101,12 @@ def run_demo(screen: Screen) -> Outcome:
     begin_s = clock.monotonic_s()
     script = example_file("flights.py")
     with trial_cluster("demo", slots=PARALLELISM, say=screen.step) as cluster:
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(2) as pool:
+            starting = pool.submit(cluster.start)
             loading = pool.submit(_load)
-            addresses = cluster.start()
+            flights, airlines = _fill(cluster.await_kafka(starting), loading, screen)
+            addresses = starting.result()
             screen.done(f"Kafka, Redis, Dispatcher and TaskManager run ({clock.monotonic_s() - begin_s:.1f} s)")
-            flights, airlines = _fill(addresses, loading, screen)
             expecting = pool.submit(expected_rows, flights, airlines)
             run = _Run(cluster, addresses, len(flights), begin_s, screen)
             run.to_the_end(script)
@@ -123,17 +124,17 @@ def _load() -> tuple[list[Flight], dict[str, str]]:
 
 
 def _fill(
-    addresses: Addresses, loading: Future[tuple[list[Flight], dict[str, str]]], screen: Screen
+    bootstrap: str, loading: Future[tuple[list[Flight], dict[str, str]]], screen: Screen
 ) -> tuple[list[Flight], dict[str, str]]:
     begin_s = clock.monotonic_s()
     flights, airlines = loading.result()
     screen.step(f"producing {len(flights):,} flights")
-    create_topics(addresses.bootstrap, PARTITIONS)
+    create_topics(bootstrap, PARTITIONS)
     encode = msgspec.json.encode
     names = ((0, encode({"carrier": code, "name": name})) for code, name in airlines.items())
-    fill(addresses.bootstrap, AIRLINES, names)
+    fill(bootstrap, AIRLINES, names)
     values = ((n % PARTITIONS[FLIGHTS], encode(flight._asdict())) for n, flight in enumerate(flights))
-    fill(addresses.bootstrap, FLIGHTS, values)
+    fill(bootstrap, FLIGHTS, values)
     screen.done(f"{len(flights):,} flights of 2013 are in Kafka ({clock.monotonic_s() - begin_s:.1f} s)")
     return flights, airlines
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,11 +18,14 @@ from types import FrameType
 import psutil
 
 from headrace.embedded.cluster import Addresses, EmbeddedCluster
+from headrace.embedded.cluster_files import ServiceState
+from headrace.embedded.services import KAFKA
 from headrace.errors import UsageError
 from streamctl.cluster import load_settings
 
 WORKER_MODULE = "headrace.runtime.worker"
 EXIT_TERMINATED = 143
+KAFKA_POLL_S = 0.1
 
 
 class TrialCluster:
@@ -38,6 +42,15 @@ class TrialCluster:
     def start(self) -> Addresses:
         self.addresses = self._cluster.start()
         return self.addresses
+
+    def await_kafka(self, starting: Future[Addresses]) -> str:
+        """Kafka's address as soon as it answers, while ``start`` goes on elsewhere; raises what that raises."""
+        while not starting.done():
+            kafka = self._cluster.state.services.get(KAFKA)
+            if kafka is not None and kafka.state is ServiceState.HEALTHY:
+                return self._cluster.bootstrap
+            wait([starting], timeout=KAFKA_POLL_S)
+        return starting.result().bootstrap
 
     def keep(self) -> None:
         """Leave the directory behind: something went wrong that it can explain."""
