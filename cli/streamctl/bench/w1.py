@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import msgspec
@@ -66,12 +67,14 @@ class Measurement:
 def run_w1(records: int, keys: int, say: Callable[[str], None]) -> Measurement:
     """Run it on a cluster of its own. Raises HeadraceError when it cannot be run to the end."""
     script = example_file("keyed_count.py")
-    with trial_cluster("bench", slots=PARALLELISM, say=say) as cluster:
-        addresses = cluster.start()
+    with ThreadPoolExecutor(1) as pool, trial_cluster("bench", slots=PARALLELISM, say=say) as cluster:
+        starting = pool.submit(cluster.start)
+        bootstrap = cluster.kafka_ready(starting)
         views = KeyedViews(records, keys)
         say(f"producing {records:,} records")
-        create_topics(addresses.bootstrap, {INPUT: PARTITIONS, OUTPUT: PARALLELISM})
-        fill(addresses.bootstrap, INPUT, views)
+        create_topics(bootstrap, {INPUT: PARTITIONS, OUTPUT: PARALLELISM})
+        fill(bootstrap, INPUT, views)
+        addresses = starting.result()
         trial = TrialJob(addresses, parallelism=PARALLELISM)
         load = load_average()
         with CpuSampler(cluster.workers) as workers, CpuSampler(lambda: [cluster.broker()]) as broker:

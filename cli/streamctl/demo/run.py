@@ -100,19 +100,17 @@ def run_demo(screen: Screen) -> Outcome:
     """Run it. Raises HeadraceError when something needed does not work; the cluster is stopped in any case."""
     begin_s = clock.monotonic_s()
     script = example_file("flights.py")
-    with trial_cluster("demo", slots=PARALLELISM, say=screen.step) as cluster:
-        with ThreadPoolExecutor(2) as pool:
-            starting = pool.submit(cluster.start)
-            loading = pool.submit(_load)
-            flights, airlines = _fill(cluster.await_kafka(starting), loading, screen)
-            addresses = starting.result()
-            screen.done(f"Kafka, Redis, Dispatcher and TaskManager run ({clock.monotonic_s() - begin_s:.1f} s)")
-            expecting = pool.submit(expected_rows, flights, airlines)
-            run = _Run(cluster, addresses, len(flights), begin_s, screen)
-            run.to_the_end(script)
-            screen.step("comparing every row")
-            comparison = compare(expecting.result(), _rows(addresses.bootstrap))
-        outcome = run.outcome(comparison)
+    with ThreadPoolExecutor(2) as pool, trial_cluster("demo", slots=PARALLELISM, say=screen.step) as cluster:
+        loading = pool.submit(_load)
+        starting = pool.submit(cluster.start)
+        flights, airlines = _fill(cluster, starting, loading, screen)
+        expecting = pool.submit(expected_rows, flights, airlines)
+        addresses = starting.result()
+        screen.done(f"Dispatcher and TaskManager run ({clock.monotonic_s() - begin_s:.1f} s)")
+        run = _Run(cluster, addresses, len(flights), begin_s, screen)
+        run.to_the_end(script)
+        screen.step("comparing every row")
+        outcome = run.outcome(compare(expecting.result(), _rows(addresses.bootstrap)))
         if not outcome.exact:
             cluster.keep()
             screen.done(f"kept for a look: {cluster.directory}")
@@ -124,11 +122,16 @@ def _load() -> tuple[list[Flight], dict[str, str]]:
 
 
 def _fill(
-    bootstrap: str, loading: Future[tuple[list[Flight], dict[str, str]]], screen: Screen
+    cluster: TrialCluster,
+    starting: Future[Addresses],
+    loading: Future[tuple[list[Flight], dict[str, str]]],
+    screen: Screen,
 ) -> tuple[list[Flight], dict[str, str]]:
+    """Fill the topics as soon as Kafka answers; the rest of the cluster starts meanwhile."""
+    bootstrap = cluster.kafka_ready(starting)
+    screen.done(f"Kafka runs at {bootstrap}")
     begin_s = clock.monotonic_s()
     flights, airlines = loading.result()
-    screen.step(f"producing {len(flights):,} flights")
     create_topics(bootstrap, PARTITIONS)
     encode = msgspec.json.encode
     names = ((0, encode({"carrier": code, "name": name})) for code, name in airlines.items())

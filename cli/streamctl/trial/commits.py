@@ -41,12 +41,12 @@ class CommitReader:
             {
                 "bootstrap.servers": bootstrap,
                 "group.id": "trial",
+                "log_level": 0,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 10,
                 "reconnect.backoff.max.ms": 500,  # a trial may kill the broker
-                "log_level": 0,
             }
         )
         self.latest: dict[str, Commit] = {}

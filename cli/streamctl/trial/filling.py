@@ -43,6 +43,7 @@ def fill(bootstrap: str, topic: str, records: Iterable[tuple[int, bytes]]) -> in
         {
             "bootstrap.servers": bootstrap,
             "enable.idempotence": True,
+            "log_level": 0,  # what matters is raised
             "linger.ms": 20,
             "batch.size": 500_000,
             "queue.buffering.max.messages": 200_000,

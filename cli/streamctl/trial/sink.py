@@ -62,6 +62,7 @@ def _consumer(bootstrap: str, options: dict[str, str | int | bool]) -> Consumer:
         {
             "bootstrap.servers": bootstrap,
             "group.id": "trial",
+            "log_level": 0,
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
