@@ -60,7 +60,11 @@ class Output:
             sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
             sys.stdout.flush()
         elif text is not None:
-            stdout_console().print(text, highlight=False)
+            console = stdout_console()
+            with console.capture() as drawn:
+                console.print(text, highlight=False)
+            sys.stdout.write("".join(line.rstrip() + "\n" for line in drawn.get().splitlines()))
+            sys.stdout.flush()
 
     def note(self, text: str) -> None:
         """One line for a person, on stderr; not said with --json."""

@@ -69,7 +69,7 @@ def run_w1(records: int, keys: int, say: Callable[[str], None]) -> Measurement:
     script = example_file("keyed_count.py")
     with ThreadPoolExecutor(1) as pool, trial_cluster("bench", slots=PARALLELISM, say=say) as cluster:
         starting = pool.submit(cluster.start)
-        bootstrap = cluster.kafka_ready(starting)
+        bootstrap = cluster.await_kafka(starting)
         views = KeyedViews(records, keys)
         say(f"producing {records:,} records")
         create_topics(bootstrap, {INPUT: PARTITIONS, OUTPUT: PARALLELISM})

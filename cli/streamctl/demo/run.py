@@ -128,7 +128,7 @@ def _fill(
     screen: Screen,
 ) -> tuple[list[Flight], dict[str, str]]:
     """Fill the topics as soon as Kafka answers; the rest of the cluster starts meanwhile."""
-    bootstrap = cluster.kafka_ready(starting)
+    bootstrap = cluster.await_kafka(starting)
     screen.done(f"Kafka runs at {bootstrap}")
     begin_s = clock.monotonic_s()
     flights, airlines = loading.result()

@@ -25,7 +25,6 @@ from streamctl.cluster import load_settings
 
 WORKER_MODULE = "headrace.runtime.worker"
 EXIT_TERMINATED = 143
-POLL_S = 0.05
 KAFKA_POLL_S = 0.1
 
 
@@ -45,24 +44,15 @@ class TrialCluster:
         return self.addresses
 
     def await_kafka(self, starting: Future[Addresses]) -> str:
-        """Kafka's address as soon as it answers, while ``start`` goes on elsewhere; raises what that raises."""
-        while not starting.done():
-            kafka = self._cluster.state.services.get(KAFKA)
-            if kafka is not None and kafka.state is ServiceState.HEALTHY:
-                return self._cluster.bootstrap
-            wait([starting], timeout=KAFKA_POLL_S)
-        return starting.result().bootstrap
-
-    def kafka_ready(self, starting: Future[Addresses]) -> str:
         """Wait, while ``start`` runs in another thread, until Kafka answers; its address.
 
         Raises what ``start`` raised.
         """
         while not starting.done():
-            kafka = self._cluster.state.services.get("kafka")
+            kafka = self._cluster.state.services.get(KAFKA)
             if kafka is not None and kafka.state is ServiceState.HEALTHY:
                 return self._cluster.addresses.bootstrap
-            wait([starting], timeout=POLL_S)
+            wait([starting], timeout=KAFKA_POLL_S)
         return starting.result().bootstrap
 
     def keep(self) -> None:

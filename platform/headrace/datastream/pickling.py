@@ -14,9 +14,6 @@ from typing import Any
 
 import cloudpickle
 
-#: What cloudpickle puts in place of every file name.
-NO_FILE = "<dynamic-code>"
-
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     def __init__(self, file: io.BytesIO) -> None:
@@ -42,8 +39,3 @@ def dumps(value: Any) -> bytes:
     file = io.BytesIO()
     _Pickler(file).dump(value)
     return file.getvalue()
-
-
-def code_of_file(code: types.CodeType, filename: str) -> types.CodeType:
-    """Code with the name of the file it came from; called while unpickling."""
-    return code.replace(co_filename=filename)
