@@ -9,8 +9,12 @@ Everything here is called from the lane's own thread, one call at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from headrace.graph.job_graph import Vertex
+    from headrace.runtime.state.tables import Tables
 
 #: Event time of the end: the watermark that a source sends when it has ended.
 MAX_WATERMARK = 9_223_372_036_854_775_807
@@ -96,10 +100,11 @@ class Chain(Protocol):
     def restore_split_watermarks(self, watermarks: dict[str, int]) -> None: ...
 
     def advance(self, watermark_ms: int, rows_max: int) -> bool:
-        """Fire timers and windows up to the watermark, at most about ``rows_max`` outputs at a time.
+        """Fire timers and windows up to the watermark, at most about ``rows_max`` firings at a time.
 
         True: all fired, and ``output_watermark`` is now the watermark. False: call again with the same
-        watermark after a commit.
+        watermark after a commit. A watermark that was reached before, by this chain or an earlier one over the
+        same tables, fires nothing.
         """
 
     def output_watermark(self, edge_operator: int) -> int:
@@ -118,4 +123,20 @@ class UserCodeError(Exception):
         self.__cause__ = cause
 
 
-ChainFactory = Callable[..., Chain]
+class ChainFactory(Protocol):
+    """How a lane gets its chain: a new one for each attempt and after each rollback, over the same tables."""
+
+    def __call__(
+        self,
+        vertex: Vertex,
+        functions: Mapping[str, Any],
+        *,
+        lane: int,
+        lanes: int,
+        attempt: int,
+        tables: Tables,
+        edge_writers: Mapping[int, Sequence[EdgeWriter]],
+        sink_writer: SinkWriter,
+        print_line: Callable[[str], None],
+    ) -> Chain:
+        """``functions``: function id to a fresh object; ``edge_writers``: operator index to its output edges."""

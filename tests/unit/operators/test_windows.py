@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Iterable
 from typing import Any
@@ -41,8 +42,13 @@ class Report(ProcessWindowFunction[Any, Any, Any, Any]):
         yield key, "at", context.current_watermark()
 
 
+def in_order(a: int, b: int) -> int:
+    """Depends on the order of its arguments and of the elements."""
+    return (a * 31 + b) % 1_009
+
+
 def reduced(values: list[int]) -> list[Any]:
-    return [sum(values)]
+    return [functools.reduce(in_order, values)]
 
 
 def totalled(values: list[int]) -> list[Any]:
@@ -50,10 +56,10 @@ def totalled(values: list[int]) -> list[Any]:
 
 
 EVALUATIONS: dict[str, tuple[dict[str, Any], Any]] = {
-    "reduce": ({"reduce": lambda a, b: a + b}, reduced),
+    "reduce": ({"reduce": in_order}, reduced),
     "aggregate": ({"aggregate": Total()}, totalled),
     "process": ({"process": Report()}, None),
-    "reduce+process": ({"reduce": lambda a, b: a + b, "process": Report()}, reduced),
+    "reduce+process": ({"reduce": in_order, "process": Report()}, reduced),
     "aggregate+process": ({"aggregate": Total(), "process": Report()}, totalled),
 }
 
@@ -159,7 +165,7 @@ def test_keys_of_different_types_have_windows_of_their_own(evaluation: str) -> N
     lane.advance(9)
     fired = [value for value in lane.values() if value[1] == 0]
     assert keys_are([value[0] for value in fired], *KEYS)
-    assert all(value[3] == ([3] if evaluation == "reduce" else [1, 2]) for value in fired)
+    assert all(value[3] == (reduced([1, 2]) if evaluation == "reduce" else [1, 2]) for value in fired)
 
 
 def test_windows_fire_in_the_order_of_their_ends() -> None:
@@ -205,6 +211,31 @@ def test_a_lane_killed_while_its_windows_fire_goes_on_as_if_it_had_not_been(eval
     assert len(cut) == 40 and {key: r[-1] for key, r in cut.items()} == {key: r[-1] for key, r in whole.items()}
     if not lateness:
         assert cut == whole and all(len(results) == 1 for results in cut.values())
+
+
+def test_a_late_element_of_a_key_that_has_still_to_fire_fires_with_it_once() -> None:
+    lane = OneLane(window("process", lateness=100))
+    lane.rows(*[(f"k{n}", n, 5) for n in range(4)])
+    assert not lane.chain.advance(9, 2)
+    lane.rows(("k0", 100, 5), ("k3", 100, 5))
+    lane.advance(9)
+    fired = [value for value in lane.values() if value[1] != "at"]
+    assert [(key, elements) for key, _, _, elements in fired] == [
+        *[("k0", [0]), ("k1", [1]), ("k0", [0, 100])],
+        *[("k2", [2]), ("k3", [3, 100])],
+    ]
+
+
+def test_a_watermark_below_the_one_being_fired_does_not_make_late_elements_timely() -> None:
+    lane = OneLane(window("reduce"))
+    lane.rows(*[(f"k{n}", n, 5) for n in range(4)])
+    assert not lane.chain.advance(9, 2)
+    lane.commit()
+    lane.kill()
+    lane.advance(5)
+    lane.rows(("k0", 100, 6))
+    lane.advance(MAX_WATERMARK)
+    assert sorted(lane.values()) == [0, 1, 2, 3] and lane.chain.late_dropped == 1
 
 
 def test_a_record_without_event_time_is_refused_in_plain_words() -> None:

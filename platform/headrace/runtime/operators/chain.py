@@ -29,7 +29,14 @@ from headrace.runtime.operators.running import aggregation
 from headrace.runtime.operators.sinks import kafka_sink, print_sink
 from headrace.runtime.operators.source_code import VertexSource
 from headrace.runtime.operators.window import WindowOperator, of_aggregate, of_reduce
-from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, EdgeWriter, SinkWriter, UserCodeError
+from headrace.runtime.ports import (
+    MAX_WATERMARK,
+    MIN_WATERMARK,
+    ChainFactory,
+    EdgeWriter,
+    SinkWriter,
+    UserCodeError,
+)
 from headrace.runtime.state.due import Timers
 from headrace.runtime.state.isolation import ATOMS, isolated
 from headrace.runtime.state.keyed import CurrentKey, TableStateStore
@@ -39,6 +46,7 @@ from headrace.runtime.state.tables import MISSING, Tables
 NO_TIME = MIN_WATERMARK
 #: Method of a function object, by role.
 METHODS = {
+    "generate": "map",
     "map": "map",
     "filter": "filter",
     "flat_map": "flat_map",
@@ -197,6 +205,8 @@ class FusedChain:
         match operator.kind:
             case OperatorKind.MAP | OperatorKind.FILTER | OperatorKind.FLAT_MAP:
                 return calls[operator.kind.value]
+            case OperatorKind.DATAGEN_SOURCE:
+                return calls["generate"]
             case OperatorKind.PROCESS:
                 return _process(roles["process"])
             case OperatorKind.PRINT:
@@ -359,3 +369,6 @@ def make_chain(
         sink_writer=sink_writer,
         print_line=print_line,
     )
+
+
+_: ChainFactory = make_chain  # the types are checked here

@@ -74,6 +74,8 @@ class VertexSource:
         if head.kind is OperatorKind.KAFKA_SOURCE:
             self._line(2, "if v0 is None:", 0)  # a record without a value
             self._line(3, "continue", 0)
+        if head.kind is OperatorKind.DATAGEN_SOURCE:
+            self._line(2, "v0 = f0(v0)", 0)
         if "timestamp" in head.functions:
             self._timestamp(0, "v0", "t0", 2)
         if watermarked:
@@ -157,6 +159,8 @@ class VertexSource:
                 self._timestamps(index, operator, value, time, depth, loops)
             case OperatorKind.PRINT:
                 self._line(depth, f"f{index}({value})", index)
+            case OperatorKind.DISCARD:
+                self._line(depth, "pass", index)
             case OperatorKind.KAFKA_SINK:
                 self._line(depth, f"f{index}({value}, {time})", index)
             case _:
