@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -54,6 +55,43 @@ def w1(
     )
     if not measured.exact:
         raise typer.Exit(EXIT_JOB_FAILED)
+
+
+class Mode(StrEnum):
+    EXACTLY_ONCE = "exactly-once"
+    AT_LEAST_ONCE = "at-least-once"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+@app.command()
+def latency(
+    context: typer.Context,
+    rate: Annotated[int, typer.Option(min=100, metavar="N", help="Records per second.")] = 10_000,
+    seconds: Annotated[float, typer.Option(min=1, metavar="S", help="Measured time, after 10 s to warm up.")] = 20,
+    mode: Annotated[Mode, typer.Option(help="Delivery guarantee.")] = Mode.EXACTLY_ONCE,
+    json: JsonOption = False,
+) -> None:
+    """Send time to sink reader over two hops: filter, exchange, running total, sink topic."""
+    from streamctl.bench.latency import run_latency
+    from streamctl.render import facts
+
+    measured = run_latency(rate, seconds, mode.value, _say)
+    output_of(context).result(
+        measured.json(),
+        facts(
+            [
+                ("Mode", measured.mode),
+                ("Rate", f"{measured.rate:,} records/s, {len(measured.samples):,} measured"),
+                ("p50", f"{measured.percentile(0.5):.0f} ms"),
+                ("p90", f"{measured.percentile(0.9):.0f} ms"),
+                ("p99", f"{measured.percentile(0.99):.0f} ms"),
+                ("Load", f"{measured.load} before the load"),
+            ]
+        ),
+    )
 
 
 if __name__ == "__main__":

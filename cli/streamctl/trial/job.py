@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from headrace.datastream.execution import executor_installed
@@ -17,9 +18,10 @@ from streamctl.script import run_script
 class TrialJob:
     """Executor that submits one job and returns at once; the trial follows it itself."""
 
-    def __init__(self, addresses: Addresses, *, parallelism: int) -> None:
+    def __init__(self, addresses: Addresses, *, parallelism: int, options: Mapping[str, str] | None = None) -> None:
         self._client = JobsClient(lambda: Connection(addresses.bootstrap, {}), addresses.namespace)
         self._parallelism = parallelism
+        self._options = options
         self._job: SubmittedJob | None = None
         self.submitted: Submit
 
@@ -31,7 +33,7 @@ class TrialJob:
 
     def run(self, script: Path, arguments: list[str]) -> None:
         """Run the script; its job is acknowledged when this returns."""
-        with executor_installed(self, parallelism=self._parallelism):
+        with executor_installed(self, parallelism=self._parallelism, options=self._options):
             run_script(script, arguments)
         if self._job is None:
             raise UsageError("script-no-execute", f"{script.name} ended without submitting a job")

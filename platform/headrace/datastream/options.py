@@ -10,7 +10,9 @@
     restart-strategy.exponential-delay.  attempts-before-fail (3), initial-backoff (1 s), max-backoff (1 min),
                                          backoff-multiplier (1.5)
 
-    execution.commit-interval-ms         how often a lane commits (100)
+    execution.delivery                   exactly-once (default), or at-least-once: outputs leave at once instead
+                                         of with the next commit, and may come again after a failure
+    execution.commit-interval-ms         how often a lane commits (100; 1000 at least once)
 
 Attempts count failures of a lane without a commit between. A duration is a number with a unit (ms, s, min, h, d),
 or a bare number of milliseconds. All other options travel with the job as they are.
@@ -34,6 +36,7 @@ LANES = "pipeline.lanes"
 CHAINING = "pipeline.operator-chaining.enabled"
 RESTART = "restart-strategy.type"
 COMMIT_INTERVAL = "execution.commit-interval-ms"
+DELIVERY = "execution.delivery"
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "sec": 1_000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"([0-9]+) *([a-z]*)")
@@ -52,7 +55,14 @@ def checked(options: Configuration) -> None:
     number(options, LANES)
     switch(options, CHAINING, True)
     restart_strategy(options)
+    delivery(options)
     _read(options, COMMIT_INTERVAL, _interval, "a whole number of milliseconds from 1 to 60000")
+
+
+def delivery(options: Configuration) -> str:
+    """The delivery guarantee that the options ask for."""
+    value = _read(options, DELIVERY, _delivery, "exactly-once or at-least-once")
+    return "exactly-once" if value is None else value
 
 
 def switch(options: Configuration, key: str, default: bool) -> bool:
@@ -119,6 +129,13 @@ def _natural(text: str) -> int:
 def _interval(text: str) -> int:
     value = int(text)
     if not 1 <= value <= 60_000:
+        raise ValueError
+    return value
+
+
+def _delivery(text: str) -> str:
+    value = text.lower().replace("_", "-")
+    if value not in ("exactly-once", "at-least-once"):
         raise ValueError
     return value
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from headrace import __version__
 from headrace.common.configuration import Configuration
 from headrace.datastream.code_bundle import code_bundle
-from headrace.datastream.options import restart_strategy
+from headrace.datastream.options import delivery, restart_strategy
 from headrace.datastream.program import Program
 from headrace.graph.chaining import job_graph
 from headrace.ids import new_job_id, new_request_id
@@ -41,6 +41,7 @@ def build_submission(
         job_id=job_id or new_job_id(),
         name=name,
         graph=graph,
+        delivery=delivery(Configuration(options)),
         restart=restart_strategy(Configuration(options)),
         config=options,
         client=ClientInfo(python=platform.python_version(), headrace=__version__, packages=bundle.packages),

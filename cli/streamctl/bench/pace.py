@@ -1,0 +1,37 @@
+"""The load of the latency measurement, in a process of its own: records at an even rate, each with its send time.
+
+python -m streamctl.bench.pace BOOTSTRAP TOPIC PARTITIONS RATE SECONDS
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from confluent_kafka import Producer
+
+TICK_S = 0.005
+USERS = 1000
+
+
+def pace(bootstrap: str, topic: str, partitions: int, rate: int, seconds: float) -> int:
+    """Produce; how many records were sent. ``at`` is the send time in ms with microseconds."""
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 1, "acks": 1, "log_level": 0})
+    sent = 0
+    began_s = time.monotonic()
+    while (now_s := time.monotonic()) - began_s < seconds:
+        due = int((now_s - began_s) * rate)
+        at = time.time_ns() / 1e6
+        for n in range(sent, due):
+            value = b'{"id":%d,"user":"user%04d","amount":%d,"at":%.3f}' % (n, n % USERS, 1 + n % 7, at)
+            producer.produce(topic, value, partition=n % partitions)
+        sent = max(sent, due)
+        producer.poll(0)
+        time.sleep(TICK_S)  # the pace itself, not a wait for something
+    producer.flush(30)
+    return sent
+
+
+if __name__ == "__main__":
+    _, bootstrap, topic, partitions, rate, seconds = sys.argv
+    print(pace(bootstrap, topic, int(partitions), int(rate), float(seconds)))
