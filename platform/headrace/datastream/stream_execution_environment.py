@@ -98,6 +98,10 @@ class StreamExecutionEnvironment:
         )
         return DataStream(self, (Link(self._add(operator)),), operator, type_info)
 
+    def from_elements(self, *elements: Any) -> DataStream:
+        """``from_collection`` of the arguments."""
+        return self.from_collection(elements)
+
     def from_source(
         self,
         source: Source,

@@ -41,6 +41,9 @@ class OperatorKind(StrEnum):
 
     COLLECTION_SOURCE = "collection_source"
     KAFKA_SOURCE = "kafka_source"
+    NUMBER_SEQUENCE_SOURCE = "number_sequence_source"
+    DATAGEN_SOURCE = "datagen_source"
+    POLLING_SOURCE = "polling_source"
     TIMESTAMPS = "timestamps"
     MAP = "map"
     FILTER = "filter"
@@ -52,10 +55,19 @@ class OperatorKind(StrEnum):
     WINDOW = "window"
     PRINT = "print"
     KAFKA_SINK = "kafka_sink"
+    DISCARD = "discard"
 
 
-SOURCES = frozenset({OperatorKind.COLLECTION_SOURCE, OperatorKind.KAFKA_SOURCE})
-SINKS = frozenset({OperatorKind.PRINT, OperatorKind.KAFKA_SINK})
+SOURCES = frozenset(
+    {
+        OperatorKind.COLLECTION_SOURCE,
+        OperatorKind.KAFKA_SOURCE,
+        OperatorKind.NUMBER_SEQUENCE_SOURCE,
+        OperatorKind.DATAGEN_SOURCE,
+        OperatorKind.POLLING_SOURCE,
+    }
+)
+SINKS = frozenset({OperatorKind.PRINT, OperatorKind.KAFKA_SINK, OperatorKind.DISCARD})
 KEYED = frozenset({OperatorKind.KEYED_PROCESS, OperatorKind.REDUCE, OperatorKind.AGGREGATE, OperatorKind.WINDOW})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from headrace.graph.job_graph import Edge
@@ -83,3 +84,8 @@ class ExchangeInput:
 
     def lag(self, end_offsets: Mapping[Split, int]) -> int | None:
         return None
+
+    def wait_s(self) -> float:
+        return math.inf
+
+    def close(self) -> None: ...

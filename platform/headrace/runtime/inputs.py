@@ -1,7 +1,8 @@
-"""Where a lane's records come from: one of three kinds, each owning positions and input watermarks.
+"""Where a lane's records come from: one of four kinds, each owning positions and input watermarks.
 
     KafkaInput       the Kafka splits of a source lane            (source_input.py)
     CollectionInput  items that travel with the job               (source_input.py)
+    PollingInput     splits that are polled: files, connectors    (polling_input.py)
     ExchangeInput    this lane's partition of each input edge     (exchange_input.py)
 
 A lane asks the same questions of each; it never looks inside.
@@ -57,4 +58,12 @@ class Inputs(Protocol):
 
     def lag(self, end_offsets: Mapping[Split, int]) -> int | None:
         """Records (sources) known to wait, None when unknown."""
+        ...
+
+    def wait_s(self) -> float:
+        """After ``process`` found nothing without a message: how long until it may find something."""
+        ...
+
+    def close(self) -> None:
+        """The lane ends: let go of what is open."""
         ...

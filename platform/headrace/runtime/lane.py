@@ -299,7 +299,7 @@ class Lane:
             self.records_in += rows
             self._dirty = True
         elif not messages:
-            self._wake_wait(self._wait_s(now_s))
+            self._wake_wait(min(self._wait_s(now_s), inputs.wait_s()))
 
     def _wait_s(self, now_s: float) -> float:
         waiting = self._outputs.waiting() > 0
@@ -521,6 +521,7 @@ class Lane:
             self._in_flight.done.wait()
         if self._chain is not None:
             self._chain.close()
+        self.parts.inputs.close()
         self._outputs.close()
         if self._producer is not None:
             self._producer.close()

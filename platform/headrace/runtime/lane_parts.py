@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from headrace.graph.job_graph import Edge, JobGraph, OperatorKind, Ship, Vertex
+from headrace.clock import now_ms
+from headrace.datastream.connectors.polling import PollingSource
+from headrace.graph.job_graph import Edge, JobGraph, Operator, OperatorKind, Ship, Vertex
 from headrace.log.lane import LaneConnection, Split
 from headrace.protocol.attempt import Attempt
 from headrace.protocol.topics import Topics, split_lane, transactional_id
@@ -21,6 +23,8 @@ from headrace.runtime.lane_log import LaneLogPartition
 from headrace.runtime.operators.chain import make_chain
 from headrace.runtime.operators.formats import make_decoder
 from headrace.runtime.output import Output
+from headrace.runtime.polled_sources import polled_source
+from headrace.runtime.polling_input import PollingInput
 from headrace.runtime.ports import Chain, EdgeWriter
 from headrace.runtime.source_input import CollectionInput, KafkaInput, splits_of
 from headrace.runtime.state.tables import Tables
@@ -50,8 +54,15 @@ class _Sinks:
 class TaskParts:
     """Implements LaneParts for a task that came over the pipe."""
 
-    def __init__(self, task: LaneTask, namespace: str, output: Output, bundle: CodeBundle | None = None) -> None:
-        """Raises FunctionLoadError when the user's code cannot be loaded here."""
+    def __init__(
+        self,
+        task: LaneTask,
+        namespace: str,
+        output: Output,
+        bundle: CodeBundle | None = None,
+        clock_ms: Callable[[], int] = now_ms,
+    ) -> None:
+        """``clock_ms``: the time of day. Raises FunctionLoadError when the user's code cannot be loaded here."""
         self.graph = JobGraph.model_validate_json(task.graph)
         self.name = task.lane
         self.owner_id = f"{task.attempt}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -61,6 +72,7 @@ class TaskParts:
         default_ms = DIRECT_COMMIT_INTERVAL_MS if self.direct else COMMIT_INTERVAL_MS
         self.interval_s = int(task.config.get(COMMIT_INTERVAL_OPTION, default_ms)) / 1000
         self._task = task
+        self._clock_ms = clock_ms
         self._output = output
         self._topics = Topics(namespace)
         self._bundle = bundle or CodeBundle(task.code)
@@ -100,7 +112,7 @@ class TaskParts:
             sink_writer=_Sinks(self.sink_records),
             print_line=lambda text: self._output.line("stdout", text),
         )
-        if isinstance(self.inputs, KafkaInput | CollectionInput):
+        if isinstance(self.inputs, KafkaInput | CollectionInput | PollingInput):
             self.inputs.attach(chain)
         return chain
 
@@ -126,11 +138,28 @@ class TaskParts:
         if head.kind is OperatorKind.KAFKA_SOURCE:
             return KafkaInput(self._source_splits(), head.params, make_decoder(head.params["format"]))
         if head.kind is OperatorKind.COLLECTION_SOURCE:
-            items: Any = self._bundle.load([head.functions["items"]])[head.functions["items"]]
-            return CollectionInput(items, self.lane)
+            return CollectionInput(self._function(head.functions["items"]), self.lane)
+        source = polled_source(head, lambda: self._function(head.functions["source"]))
+        if source is not None:
+            return self._polling_input(head, source)
         edges = self.graph.inputs(self.vertex.id)
         return ExchangeInput(
             self.lane, [(e, self._exchange(e), self._source_lanes(e)) for e in edges], direct=self.direct
+        )
+
+    def _function(self, function_id: str) -> Any:
+        return self._bundle.load([function_id])[function_id]
+
+    def _polling_input(self, head: Operator, source: PollingSource) -> PollingInput:
+        watermark: Any = head.params.get("watermark") or {}
+        return PollingInput(
+            source,
+            self.tables.table(f"{head.uid}/splits"),
+            name=head.name,
+            lane=self.lane,
+            lanes=self.vertex.lanes,
+            idleness_ms=watermark.get("idleness_ms") or 0,
+            clock_ms=self._clock_ms,
         )
 
     def _source_lanes(self, edge: Edge) -> list[int]:

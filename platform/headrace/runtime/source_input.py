@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from operator import methodcaller
@@ -11,6 +12,7 @@ from headrace.log.lane import LaneConnection, Message, Split
 from headrace.protocol.data import LaneLogRecord
 from headrace.runtime.operators.formats import Decode, locate
 from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, Chain
+from headrace.runtime.split_idleness import SplitIdleness
 
 
 def splits_of(partitions: Mapping[str, int], lane: int, lanes: int) -> list[Split]:
@@ -53,9 +55,7 @@ class KafkaInput:
         self._positions: dict[str, int] = {}
         self._stops: dict[str, int] = {}
         watermark = params.get("watermark") or {}
-        self._idleness_s = (watermark.get("idleness_ms") or 0) / 1000
-        self._heard_s: dict[str, float] = {}
-        self._fresh: set[str] = set()
+        self._idleness = SplitIdleness(watermark.get("idleness_ms") or 0)
 
     def resolve(self, connection: LaneConnection, record: LaneLogRecord, timeout_s: float) -> None:
         starts = self._resolve_positions(connection, self._params["starting"], timeout_s)
@@ -129,30 +129,20 @@ class KafkaInput:
         times = [m.timestamp()[1] for m in messages]
         chain.process_source(values, times, split)
         self._positions[split] = messages[-1].offset() + 1
-        self._fresh.add(split)
+        self._idleness.heard(split)
         return len(messages)
-
-    def _idle_splits(self, now_s: float) -> set[str]:
-        if not self._idleness_s:
-            return set()
-        for name in map(split_name, self._splits):
-            if name in self._fresh or name not in self._heard_s:
-                self._heard_s[name] = now_s
-        self._fresh.clear()
-        return {name for name, at_s in self._heard_s.items() if now_s - at_s >= self._idleness_s}
 
     def watermark(self, now_s: float) -> int:
         if self._chain is None or not self._splits:
             return MIN_WATERMARK
-        idle = self._idle_splits(now_s)
+        names = [split_name(s) for s in self._splits]
+        idle = self._idleness.idle(names, now_s)
         known = self._chain.split_watermarks()
-        return min(
-            (known.get(split_name(s), MIN_WATERMARK) for s in self._splits if split_name(s) not in idle),
-            default=MIN_WATERMARK,
-        )
+        return min((known.get(name, MIN_WATERMARK) for name in names if name not in idle), default=MIN_WATERMARK)
 
     def idle(self, now_s: float) -> bool:
-        return not self._splits or (bool(self._idleness_s) and len(self._idle_splits(now_s)) == len(self._splits))
+        names = [split_name(s) for s in self._splits]
+        return len(self._idleness.idle(names, now_s)) == len(names)
 
     def ended(self, end_offsets: Mapping[Split, int]) -> bool:
         if not self._params.get("bounded"):
@@ -166,8 +156,10 @@ class KafkaInput:
         known = [max(0, end - self._positions[split_name(s)]) for s, end in end_offsets.items() if end >= 0]
         return sum(known) if known else None
 
-    def hints(self) -> dict[Split, tuple[int, str]]:
-        return {s: (self._positions[split_name(s)], "") for s in self._splits}
+    def wait_s(self) -> float:
+        return math.inf
+
+    def close(self) -> None: ...
 
 
 def _by_split(messages: Sequence[Message]) -> list[tuple[str, Sequence[Message]]]:
@@ -238,3 +230,8 @@ class CollectionInput:
 
     def lag(self, end_offsets: Mapping[Split, int]) -> int | None:
         return len(self._items) - self._position
+
+    def wait_s(self) -> float:
+        return math.inf
+
+    def close(self) -> None: ...
