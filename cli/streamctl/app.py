@@ -10,7 +10,9 @@ from collections.abc import Callable
 import typer
 
 from streamctl.commands.cancel import cancel
+from streamctl.commands.config import config
 from streamctl.commands.down import down
+from streamctl.commands.health import health
 from streamctl.commands.list import list_jobs
 from streamctl.commands.logs import logs
 from streamctl.commands.processes import dispatcher, taskmanager
@@ -38,11 +40,12 @@ app = typer.Typer(
 _PANELS: dict[str, dict[str, Callable[..., None]]] = {
     JOBS: {"submit": submit, "list": list_jobs, "show": show, "cancel": cancel, "logs": logs},
     CLUSTER: {"up": up, "down": down, "status": status},
-    PROCESSES: {"dispatcher": dispatcher, "taskmanager": taskmanager, "version": version},
+    PROCESSES: {"dispatcher": dispatcher, "taskmanager": taskmanager, "health": health, "version": version},
 }
 for panel, commands in _PANELS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=panel)(command)
+app.add_typer(config, name="config", rich_help_panel=PROCESSES)
 
 
 def main() -> None:

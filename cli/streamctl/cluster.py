@@ -1,4 +1,4 @@
-"""Which cluster a command talks to: options, then HEADRACE_* variables, then the cluster of ``streamctl up``."""
+"""Which cluster a command talks to: options, then variables and files, then the cluster of ``streamctl up``."""
 
 from __future__ import annotations
 
@@ -69,19 +69,10 @@ def find_cluster(
 
 
 def load_settings() -> Settings:
-    """Settings from the environment. Raises UsageError ("settings-invalid") naming each wrong variable."""
-    from pydantic import ValidationError
+    """Settings from files and variables. Raises UsageError naming each wrong value and where it stands."""
+    from headrace import settings
 
-    from headrace.settings import Settings
-
-    try:
-        return Settings()
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"HEADRACE_{'__'.join(str(part) for part in each['loc']).upper()}: {each['msg']}"
-            for each in error.errors()
-        )
-        raise UsageError("settings-invalid", wrong, hint="correct or unset these variables") from None
+    return settings.load_settings()
 
 
 def rest_url(text: str) -> str:

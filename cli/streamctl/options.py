@@ -51,6 +51,10 @@ RedisOption = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Redis as redis://HOST:PORT; else HEADRACE_REDIS.", rich_help_panel=_PANEL),
 ]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, as `streamctl config show` lists them."),
+]
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Job id, its first digits, or its name.")]
 
 

@@ -97,9 +97,9 @@ def active_executor() -> Executor:
         return _installed[-1].executor
     from importlib.metadata import entry_points  # here: slot workers import this module and never get here
 
-    from headrace.settings import Settings
+    from headrace.settings import load_settings
 
-    name = "cluster" if Settings().bootstrap else "local"
+    name = "cluster" if load_settings().bootstrap else "local"
     for entry_point in entry_points(group=ENTRY_POINTS, name=name):
         executor: Executor = entry_point.load()()
         return executor

@@ -35,7 +35,7 @@ from headrace.embedded.disk import make_directory
 from headrace.embedded.processes import find_all_marked, find_marked, log_end, start_detached, stop
 from headrace.embedded.services import KAFKA, STOP_ORDER, services_of
 from headrace.errors import HeadraceError, StillWaitingError, UnavailableError, UsageError
-from headrace.settings import Settings
+from headrace.settings import Settings, environment_of, load_settings
 
 SUPERVISOR = "headrace.embedded.supervisor"
 START_TIMEOUT_S = 180.0
@@ -82,7 +82,7 @@ class EmbeddedCluster:
     ) -> None:
         self._options = ClusterOptions(name, platform, slots, kafka_port, redis_port, rest_port)
         self.directory = directory.resolve()
-        self._settings = settings or Settings()
+        self._settings = settings or load_settings()
         self._say = progress or (lambda text: None)
 
     # ---- start
@@ -124,6 +124,7 @@ class EmbeddedCluster:
                 output=self.directory / "supervisor.out",
                 directory=self.directory,
                 mark=self._supervisor_mark,
+                extra=environment_of(self._settings),
             )
             deadline = monotonic_s() + SUPERVISOR_TIMEOUT_S
             while not self._supervised():

@@ -16,7 +16,6 @@ from headrace.embedded.services import DISPATCHER, KAFKA, REDIS
 from headrace.errors import UsageError
 from headrace.settings import Settings
 
-SLOTS_DEFAULT = 4
 SLOTS_MAX = 256
 
 #: Called with what is being done, in a few plain words.
@@ -103,7 +102,7 @@ def plan_cluster(
         directory=directory,
         namespace=settings.namespace,
         platform=options.platform,
-        slots=options.slots or (before.slots if before else SLOTS_DEFAULT),
+        slots=options.slots or (before.slots if before else settings.slots),
         ports=_choose_ports(options, before.ports if before else None, running, preferred),
         java=software.java.executable,
         java_version=software.java.version,

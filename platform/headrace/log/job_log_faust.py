@@ -31,6 +31,11 @@ for _name, _level in {"aiokafka": logging.CRITICAL, "faust": logging.ERROR, "mod
     logging.getLogger(_name).setLevel(_level)  # aiokafka writes some 60 lines a second while the broker is away
 
 
+class _App(faust.App):  # type: ignore[misc]
+    def _create_directories(self) -> None:
+        """None: they are for tables, and would appear where the process was started."""
+
+
 class FaustJobLog:
     """``JobLog`` as a Faust application in the running loop. One ``run`` per object."""
 
@@ -45,7 +50,7 @@ class FaustJobLog:
         session_timeout_s: float = SESSION_TIMEOUT_S,
     ) -> None:
         self._topic = topic
-        self._app = faust.App(
+        self._app = _App(
             group,
             broker=";".join(f"kafka://{server}" for server in bootstrap.split(",")),
             broker_credentials=_credentials(options or {}),

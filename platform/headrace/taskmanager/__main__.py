@@ -1,4 +1,4 @@
-"""``python -m headrace.taskmanager [--slots N] [--id ID]``: a TaskManager with settings from HEADRACE_*."""
+"""``python -m headrace.taskmanager [--slots N] [--id ID]``: a TaskManager with settings as everywhere."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import argparse
 import sys
 
 from headrace.errors import HeadraceError
-from headrace.settings import Settings
+from headrace.settings import load_settings
 from headrace.taskmanager.service import run_taskmanager
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="headrace.taskmanager", description="Run a TaskManager.")
-    parser.add_argument("--slots", type=int, default=4, help="worker processes at most")
+    parser.add_argument("--slots", type=int, default=None, help="worker processes at most")
     parser.add_argument("--id", default=None, help="a stable id; else one kept in the state directory")
     arguments = parser.parse_args()
     try:
-        run_taskmanager(Settings(), slots=arguments.slots, tm_id=arguments.id)
+        run_taskmanager(load_settings({"slots": arguments.slots, "taskmanager_id": arguments.id}))
     except HeadraceError as error:
         print(error.line(), file=sys.stderr)
         return error.exit_code

@@ -78,7 +78,7 @@ TOPICS_POLL_S = 0.5
 FLUSH_S = 2.0
 
 
-def run_taskmanager(settings: Settings, *, slots: int = 4, tm_id: str | None = None, spare: bool = True) -> None:
+def run_taskmanager(settings: Settings, *, spare: bool = True) -> None:
     """Run a TaskManager in this process until SIGTERM or SIGINT.
 
     Waits for Kafka, rides out an absent Redis. ``spare``: keep one idle worker process ready, which halves the
@@ -92,16 +92,16 @@ def run_taskmanager(settings: Settings, *, slots: int = 4, tm_id: str | None = N
             hint="--bootstrap and --redis, or HEADRACE_BOOTSTRAP and HEADRACE_REDIS",
         )
     process_log.configure()
-    with held_identity(settings.state_dir, tm_id) as identity:
-        asyncio.run(_serve(settings, settings.bootstrap, settings.redis, identity, slots, spare))
+    with held_identity(settings.state_dir, settings.taskmanager_id) as identity:
+        asyncio.run(_serve(settings, settings.bootstrap, settings.redis, identity, spare))
 
 
-async def _serve(settings: Settings, bootstrap: str, redis: str, identity: Identity, slots: int, spare: bool) -> None:
+async def _serve(settings: Settings, bootstrap: str, redis: str, identity: Identity, spare: bool) -> None:
     control = ControlKafka(bootstrap, settings.kafka)
     store = RedisStore(redis, settings.namespace)
     taskmanager = TaskManager(
         identity,
-        slots,
+        settings.slots,
         log=control,
         store=store,
         topics=Topics(settings.namespace),
