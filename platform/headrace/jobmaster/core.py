@@ -34,6 +34,7 @@ from headrace.jobmaster.model import (
     PrepareTopics,
     Publish,
     Started,
+    TaskManagerBack,
     TaskManagerLost,
     Tick,
     TopicsReady,
@@ -147,6 +148,8 @@ class _Turn:
                 self._refuse(event)
             case TaskManagerLost():
                 self._lose(event)
+            case TaskManagerBack():
+                self.state = replace(self.state, absent=self.state.absent - {event.taskmanager})
             case LanesFenced():
                 self._fenced(event)
             case Tick():
@@ -206,7 +209,9 @@ class _Turn:
         slots = dict(self.state.slots)
         for index, text in grants.grants.items():
             place = Place.parse(text)
-            if int(index) < self.state.job.graph.slots and place not in shunned:
+            if place in shunned or place.taskmanager in self.state.absent:
+                continue  # the ResourceManager does not know it yet
+            if int(index) < self.state.job.graph.slots:
                 slots.setdefault(int(index), place)
         self.state = replace(self.state, slots=slots, shunned=shunned, offer=grants)
 
@@ -236,6 +241,7 @@ class _Turn:
         )
 
     def _lose(self, event: TaskManagerLost) -> None:
+        self.state = replace(self.state, absent=self.state.absent | {event.taskmanager})
         self._vacate(
             lambda place: place.taskmanager == event.taskmanager,
             f"TaskManager {event.taskmanager} is lost",

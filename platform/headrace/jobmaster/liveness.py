@@ -16,6 +16,8 @@ from collections.abc import Collection
 
 from headrace.protocol.control import TaskManagerRecord
 
+Beat = tuple[str, int]  #: instance, counter
+
 LOST_MS = 3_000
 #: Reads further apart than this do not add up to a silence.
 READ_GAP_MS = 1_500
@@ -28,7 +30,8 @@ class Liveness:
         self._since_ms = now_ms  #: no silence counts from before this
         self._read_ms = now_ms
         self._identity = ""
-        self._beats: dict[str, tuple[tuple[str, int] | None, int]] = {}  #: last (instance, counter), since when
+        self._beats: dict[str, tuple[Beat | None, int]] = {}  #: of the watched: the last one, since when
+        self._lost: dict[str, Beat | None] = {}  #: the last one before they were lost
 
     def failed(self, now_ms: int) -> None:
         """A read did not succeed."""
@@ -37,21 +40,33 @@ class Liveness:
     def read(
         self, watched: Collection[str], records: dict[str, TaskManagerRecord], identity: str, asked_ms: int
     ) -> list[str]:
-        """The watched TaskManagers that are lost now. One that is reported is watched afresh."""
+        """The watched TaskManagers that are lost now; each is told once, and is watched afresh from then on."""
         if identity != self._identity or asked_ms - self._read_ms > READ_GAP_MS:
             self._identity = identity
             self._since_ms = asked_ms
         self._read_ms = asked_ms
         beats, lost = {}, []
         for name in sorted(watched):
-            record = records.get(name)
-            beat = None if record is None else (record.instance, record.counter)
+            beat = _beat(records, name)
             before, since_ms = self._beats.get(name, (beat, asked_ms))
             if beat is not None and beat != before:
                 since_ms = asked_ms
-            beats[name] = (beat or before, since_ms)
             if asked_ms - max(since_ms, self._since_ms) >= LOST_MS:
                 lost.append(name)
-                del beats[name]
+                self._lost[name] = beat or before
+            else:
+                beats[name] = (beat or before, since_ms)
         self._beats = beats
         return lost
+
+    def returned(self, records: dict[str, TaskManagerRecord]) -> list[str]:
+        """Lost TaskManagers that have shown a sign of life since; each is told once."""
+        back = [name for name, before in self._lost.items() if _beat(records, name) not in (None, before)]
+        for name in back:
+            del self._lost[name]
+        return back
+
+
+def _beat(records: dict[str, TaskManagerRecord], name: str) -> Beat | None:
+    record = records.get(name)
+    return None if record is None else (record.instance, record.counter)

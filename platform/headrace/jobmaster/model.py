@@ -109,6 +109,7 @@ class JobState:
     number: int = 0  #: of the newest plan
     slots: dict[int, Place] = field(default_factory=dict)  #: held, by slot index
     shunned: dict[Place, int] = field(default_factory=dict)  #: refused there; not before this time again
+    absent: frozenset[str] = frozenset()  #: lost TaskManagers: what is granted there is not taken
     offer: SlotGrants | None = None  #: the newest answer of the ResourceManager
     source_partitions: dict[str, dict[str, int]] | None = None  #: None until the topics stand
     outcome: JobResult | None = None  #: set once the job is ending
@@ -164,6 +165,13 @@ class TaskManagerLost:
 
 
 @dataclass(frozen=True)
+class TaskManagerBack:
+    """A lost one has shown a sign of life: it may be given lanes again."""
+
+    taskmanager: str
+
+
+@dataclass(frozen=True)
 class LanesFenced:
     """The ids of these lanes were initialised: whoever ran them can commit no more."""
 
@@ -189,6 +197,7 @@ Event = (
     | LaneRefused
     | TaskManagerReport
     | TaskManagerLost
+    | TaskManagerBack
     | LanesFenced
     | CancelRequested
     | Tick

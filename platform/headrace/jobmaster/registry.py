@@ -12,7 +12,7 @@ import structlog
 
 from headrace.clock import monotonic_s
 from headrace.jobmaster.liveness import Liveness
-from headrace.jobmaster.model import JobState
+from headrace.jobmaster.model import JobState, TaskManagerBack, TaskManagerLost
 from headrace.jobmaster.reason import declaration_of, record_of, unmet
 from headrace.protocol.control import JobRecord, SlotDeclaration, SlotGrants
 from headrace.store.port import Store, StoreUnavailableError, Wake
@@ -104,8 +104,8 @@ class Registry:
         finally:
             subscription.close()
 
-    async def losses(self) -> AsyncIterator[str]:
-        """TaskManagers of this job that count as lost."""
+    async def losses(self) -> AsyncIterator[TaskManagerLost | TaskManagerBack]:
+        """TaskManagers of this job that count as lost, and lost ones that are back."""
         liveness = Liveness(_monotonic_ms())
         while True:
             asked_ms = _monotonic_ms()
@@ -116,7 +116,9 @@ class Registry:
             else:
                 watched = {place.taskmanager for place in self._state().slots.values()}
                 for taskmanager in liveness.read(watched, found.records, found.identity, asked_ms):
-                    yield taskmanager
+                    yield TaskManagerLost(taskmanager)
+                for taskmanager in liveness.returned(found.records):
+                    yield TaskManagerBack(taskmanager)
             await asyncio.sleep(BEAT_READ_S)
 
 

@@ -223,9 +223,10 @@ class JobMaster:
             yield Granted(grants)
 
     async def _lost(self) -> AsyncIterator[Event]:
-        async for taskmanager in self._registry.losses():
-            log.warning("taskmanager.lost", job=self._state.job.job_id, taskmanager=taskmanager)
-            yield TaskManagerLost(taskmanager)
+        async for event in self._registry.losses():
+            name = "taskmanager.lost" if isinstance(event, TaskManagerLost) else "taskmanager.back"
+            log.warning(name, job=self._state.job.job_id, taskmanager=event.taskmanager)
+            yield event
 
     def _depose(self, newer: int) -> None:
         if not self._end.done():

@@ -18,6 +18,7 @@ from headrace.jobmaster.model import (
     PrepareTopics,
     Publish,
     Started,
+    TaskManagerBack,
     TaskManagerLost,
     Tick,
     TopicsReady,
@@ -240,6 +241,18 @@ def test_lanes_of_a_lost_taskmanager_leave_the_plan_are_fenced_and_only_then_pla
     assert story.plan.lanes["v0/0"].attempt == 1
     assert story.state.status is JobStatus.RUNNING
     assert [plan.number for plan in story.plans] == [1, 2, 3]
+
+
+def test_a_grant_on_a_lost_taskmanager_is_not_taken_until_it_is_back() -> None:
+    """The ResourceManager learns of the loss a moment later than the JobMaster."""
+    story = Story().running("tm1/0", "tm2/0")
+    story.tell(TaskManagerLost("tm2"))
+    story.tell(LanesFenced(("v0/1", "v1/1")))
+    story.tell(grants("tm1/0", "tm2/0"))
+    assert len(story.plans) == 2
+    story.tell(TaskManagerBack("tm2"))
+    story.tell(grants("tm1/0", "tm2/0"))
+    assert story.plan.lanes["v0/1"].attempt == 2
 
 
 def test_lost_lanes_wait_for_a_slot_with_a_reason_while_the_job_runs_on() -> None:

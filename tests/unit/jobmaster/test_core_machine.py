@@ -27,6 +27,7 @@ from headrace.jobmaster.model import (
     PrepareTopics,
     Publish,
     Started,
+    TaskManagerBack,
     TaskManagerLost,
     Tick,
     TopicsReady,
@@ -199,6 +200,10 @@ class World(RuleBasedStateMachine):
         self.tell(CancelRequested(f"r{self.asked}"))
         self.asked += 1
 
+    @rule(tm=st.sampled_from(TASKMANAGERS))
+    def back(self, tm: str) -> None:
+        self.tell(TaskManagerBack(tm))
+
     @rule()
     def tick(self) -> None:
         self.now_ms += 1000
@@ -334,6 +339,8 @@ class World(RuleBasedStateMachine):
                 self.topics()
             while self.fencing:
                 self.fenced()
+            for tm in TASKMANAGERS:
+                self.back(tm)
             self.grant(SLOTS, PARALLELISM)
             for tm in TASKMANAGERS:
                 self.reconcile(tm)

@@ -90,3 +90,14 @@ def test_one_that_is_watched_again_is_watched_afresh() -> None:
     assert watch.read(7) == ["tm"]
     assert watch.read(6) == []
     assert watch.read(1) == ["tm"]
+
+
+def test_a_lost_one_that_beats_again_is_back_and_told_once() -> None:
+    watch = Watch()
+    assert watch.read(7) == ["tm"]
+    record = TaskManagerRecord(id="tm", instance="i1", counter=1, host="h", pid=1, slots=1)
+    assert watch.liveness.returned({}) == []
+    assert watch.liveness.returned({"tm": record}) == []
+    beats = {"tm": record.model_copy(update={"counter": 2})}
+    assert watch.liveness.returned(beats) == ["tm"]
+    assert watch.liveness.returned(beats) == []
