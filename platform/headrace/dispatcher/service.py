@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 
 from headrace.dispatcher.answers import Answers
 from headrace.dispatcher.control_topics import ensure_control_topics
@@ -35,8 +36,11 @@ from headrace.log.lane_kafka import KafkaLaneConnection
 from headrace.protocol.submission import Submit, UploadedCode
 from headrace.protocol.topics import Topics
 from headrace.resourcemanager.service import ResourceManager
+from headrace.rest.access import Access
 from headrace.rest.app import application
+from headrace.rest.kafka_view import KafkaView
 from headrace.rest.models import Health
+from headrace.rest.services import Services
 from headrace.settings import Settings
 from headrace.store.redis_store import RedisStore
 from headrace.telemetry import process_log
@@ -90,7 +94,8 @@ class _Process:
         self._lanes = KafkaLaneConnection(self._bootstrap, self._settings.kafka, client_id="headrace-dispatcher")
         addresses = {"Kafka": self._bootstrap, "Redis": _without_password(self._redis)}
         self._probes = Probes(self._log, self._store, self._topics.jobs, addresses)
-        web = _Web(uvicorn.Config(application(self._store, self._name, self._health), log_config=None))
+        self._kafka_view = KafkaView(self._bootstrap, self._settings.kafka)
+        web = _Web(uvicorn.Config(self._application(), log_config=None, access_log=False, lifespan="off"))
         serving = asyncio.create_task(web.serve(sockets=[listening]), name="rest")
         working = asyncio.create_task(self._work(), name="dispatcher")
         stopping = asyncio.create_task(stop.wait())
@@ -109,6 +114,20 @@ class _Process:
             failed = working if working.done() else serving
             log.error("dispatcher.crashed", exc_info=None if failed.cancelled() else failed.exception())
         return crashed
+
+    def _application(self) -> ASGIApp:
+        access = Access(self._settings.rest_host, self._settings.rest_token)
+        if access.open_to_the_network:
+            say(f"REST on {access.host} asks for no token: whoever reaches it may run code (set HEADRACE_REST_TOKEN)")
+        services = Services(
+            store=self._store,
+            log=self._log,
+            kafka=self._kafka_view,
+            topics=self._topics,
+            dispatcher=self._name,
+            health=self._health,
+        )
+        return application(services, access)
 
     # ---- work
 
@@ -187,6 +206,7 @@ class _Process:
         for close in closing:
             await close()
         self._lanes.close()
+        self._kafka_view.close()
 
 
 class _Web(uvicorn.Server):
@@ -199,7 +219,10 @@ class _Web(uvicorn.Server):
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        server = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        # Connections inherit it. asyncio sets it on sockets of its own only, and every answer would wait 40 ms.
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return server
     except OSError as error:
         raise UsageError(
             "port-taken",

@@ -1,14 +1,18 @@
-"""Answers of ``/api/v1``: records of the registry as they are, in small envelopes.
+"""Answers and bodies of ``/api/v1``: the registry's own records where they are enough, small envelopes around them.
 
-Pure: no I/O.
+Fields may be added; none is removed within ``v1``. Times are milliseconds since the epoch. Pure: no I/O.
 """
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from enum import StrEnum
 
-from headrace.graph.job_graph import JobGraph
+from pydantic import BaseModel, Field
+
+from headrace.graph.job_graph import JobGraph, Strict
 from headrace.protocol.control import Assignment, JobRecord, LaneMetrics, LaneStatus, TaskManagerRecord
+from headrace.protocol.states import LaneState
+from headrace.protocol.submission import RequestId
 
 
 class Health(BaseModel):
@@ -18,7 +22,7 @@ class Health(BaseModel):
     kafka: str
     redis: str
     dispatcher: str
-    partitions: dict[int, str]
+    partitions: dict[int, str] = Field(description="home partition to how far this Dispatcher has taken it")
     jobmasters: int
 
 
@@ -26,11 +30,11 @@ class Overview(BaseModel):
     """The cluster in numbers."""
 
     version: str
-    dispatcher: str
+    dispatcher: str = Field(description="who answered")
     taskmanagers: int
     slots_total: int
     slots_free: int
-    jobs: dict[str, int]
+    jobs: dict[str, int] = Field(description="status to number of jobs")
 
 
 class Jobs(BaseModel):
@@ -39,12 +43,46 @@ class Jobs(BaseModel):
     jobs: list[JobRecord]
 
 
+class LaneView(BaseModel):
+    """One lane: where it runs, how far it is, and what holds it back."""
+
+    lane: str
+    state: LaneState | None = None
+    reason: str = ""
+    taskmanager: str | None = None
+    slot: int | None = None
+    attempt: str | None = None
+    commits: int | None = None
+    records_in: int | None = None
+    records_out: int | None = None
+    records_in_per_s: float | None = None
+    watermark_ms: int | None = None
+    lag: int | None = Field(None, description="records of its source that wait to be read")
+    last_commit_ms: int | None = None
+    at_ms: int | None = Field(None, description="when the numbers were taken")
+
+
+class VertexView(BaseModel):
+    """One vertex: its lanes, and what they come to together."""
+
+    id: str
+    name: str
+    parallelism: int
+    records_in: int
+    records_out: int
+    records_in_per_s: float
+    watermark_ms: int | None = Field(description="the least of its lanes; null while one has none")
+    lag: int | None
+    lanes: list[LaneView]
+
+
 class JobDetail(BaseModel):
     """One job with all that is known of it now."""
 
     job: JobRecord
     graph: JobGraph | None
     metrics: dict[str, LaneMetrics]
+    vertices: list[VertexView]
 
 
 class Lane(BaseModel):
@@ -58,12 +96,93 @@ class Lanes(BaseModel):
     lanes: dict[str, Lane]
 
 
+class LaneException(BaseModel):
+    """One failure of one attempt of a lane, or of the job as a whole (``lane`` empty)."""
+
+    at_ms: int
+    lane: str
+    attempt: str
+    taskmanager: str
+    error: str
+    traceback: str
+    user: bool = Field(description="raised by the job's own code")
+    fatal: bool = Field(description="after this one the job was to fail")
+
+
+class JobExceptions(BaseModel):
+    """Newest first. ``complete`` false: there were more, or older ones lie too far back to be looked for."""
+
+    job_id: str
+    exceptions: list[LaneException]
+    complete: bool
+
+
+class LogLine(BaseModel):
+    at_ms: int
+    lane: str
+    attempt: str
+    taskmanager: str
+    stream: str
+    line: str
+
+
+class JobLog(BaseModel):
+    """The last lines, oldest first. ``complete`` false: there were more than asked for, or than are looked at."""
+
+    job_id: str
+    lines: list[LogLine]
+    dropped: int = Field(description="lines that the tasks printed too fast to be kept")
+    complete: bool
+
+
+class Role(StrEnum):
+    """What a topic is to a job."""
+
+    SOURCE = "source"
+    SINK = "sink"
+    EXCHANGE = "exchange"
+    LANE_LOG = "lane-log"
+
+
+class TopicPartitionView(BaseModel):
+    partition: int
+    end_offset: int
+    read_to: int | None = Field(None, description="offset that the job's hints name; null: none given")
+    lag: int | None = Field(None, description="end offset minus read_to; transaction markers count as offsets")
+
+
+class JobTopic(BaseModel):
+    """A topic that the job reads or writes. ``partitions`` is null when there is no such topic (any more)."""
+
+    name: str
+    role: Role
+    of: list[str] = Field(description="operators, edge or vertex that it belongs to")
+    group: str | None = Field(description="consumer group that carries the job's hints")
+    lag: int | None
+    partitions: list[TopicPartitionView] | None
+
+
+class JobTopics(BaseModel):
+    job_id: str
+    topics: list[JobTopic]
+
+
 class TaskManagers(BaseModel):
     taskmanagers: list[TaskManagerRecord]
 
 
+class TaskManagerDetail(BaseModel):
+    taskmanager: TaskManagerRecord
+
+
+class CancelBody(Strict):
+    """Optional. Repeating a cancel with the same ``request_id`` is one request."""
+
+    request_id: RequestId | None = None
+
+
 class Error(BaseModel):
-    """Of every status that is not 200."""
+    """Of every status that is not 2xx."""
 
     code: str
     message: str
