@@ -97,7 +97,9 @@ class SettingsFile:
                 values = tomllib.loads("\n".join(lines[:number]))
             except tomllib.TOMLDecodeError:
                 continue  # in the middle of a value
-            for name in _names({**values, TABLE: flat(values.get(TABLE))}) | values.keys():
+            if TABLE in values:
+                values[TABLE] = flat(values[TABLE])
+            for name in _names(values) | values.keys():
                 found.setdefault(name, sound + 1)
             sound = number
         return found

@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     )
     kafka: Annotated[dict[str, str], BeforeValidator(_kafka_options)] = Field(
         default_factory=dict,
-        description="librdkafka options for every client (TLS, SASL, tuning). Also one by one:"
+        description="Options of librdkafka for every client (TLS, SASL, tuning). Also one by one:"
         " HEADRACE_KAFKA__SASL_PASSWORD is sasl.password.",
     )
     state_dir: Path = Field(

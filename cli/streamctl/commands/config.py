@@ -9,6 +9,8 @@ import typer
 from streamctl.options import JsonOption, SetOption, output_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydantic import JsonValue
     from rich.console import RenderableType
 
@@ -45,9 +47,7 @@ def show_config(context: typer.Context, set_: SetOption = None, json: JsonOption
         "files": [{"path": str(path), "exists": path.exists()} for path in files],
         "unknown_variables": [*unknown],
     }
-    output.result(report, _table(values))
-    for path in files:
-        output.note(f"file {path}" + ("" if path.exists() else " (none)"))
+    output.result(report, _values_page(values, files))
     for name in unknown:
         output.note(f"{name} is set and is no setting" + _meant(name))
 
@@ -105,17 +105,27 @@ def _text(value: object) -> str:
     return NOTHING if value is None else str(value)
 
 
-def _table(values: list[Found]) -> RenderableType:
+def _values_page(values: list[Found], files: list[Path]) -> RenderableType:
+    """The table, then the files by their numbers: a path in every row would leave no room for values."""
     from rich.text import Text
 
     from headrace.setting_sources import Kind
-    from streamctl.render import plain_table
+    from streamctl.render import facts, plain_table, sections
+
+    def short(place: str) -> str:
+        path, _, line = place.rpartition(":")
+        return next((f"file {n}, line {line}" for n, each in enumerate(files, 1) if str(each) == path), place)
 
     table = plain_table("SETTING", "FROM", "VALUE")
     for each in values:
         style = "dim" if each.now.kind is Kind.DEFAULT else ""
-        table.add_row(each.name, Text(each.now.place, style=style), Text(_text(each.now.value), style=style))
-    return table
+        table.add_row(each.name, Text(short(each.now.place), style=style), Text(_text(each.now.value), style=style))
+    if not files:
+        return table
+    rows: list[tuple[str, RenderableType]] = [
+        (f"file {n}", Text(str(path) + ("" if path.exists() else " (none)"))) for n, path in enumerate(files, 1)
+    ]
+    return sections(table, facts(rows))
 
 
 def _page(about: Fact, now: Found | None) -> RenderableType:
