@@ -8,7 +8,7 @@ import sys
 from headrace.errors import UsageError
 
 #: Frames of these packages are ours: the user's line is the first one outside.
-_OURS = ("headrace.common", "headrace.datastream", "headrace.graph")
+_OURS = ("headrace.common", "headrace.datastream", "headrace.graph", "headrace_connectors")
 
 
 def call_site() -> str:
