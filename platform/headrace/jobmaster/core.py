@@ -43,7 +43,7 @@ from headrace.jobmaster.model import (
     WritePlan,
     WriteResult,
 )
-from headrace.jobmaster.reason import failure_code, failure_text, unmet, waiting_text
+from headrace.jobmaster.reason import failure_code, failure_text, waited_for
 from headrace.jobmaster.reports import heard
 from headrace.jobmaster.status import IllegalEventError, checked
 from headrace.protocol.control import (
@@ -315,12 +315,13 @@ class _Turn:
 
     def _speak(self) -> None:
         """Say what is waited for, when it has lasted or changed."""
-        if self.state.status not in PLACING or not unmet(self.state):
+        if self.state.status not in PLACING or waited_for(self.state) is None:
             self.state = replace(self.state, waiting=None)
             return
         waiting = self.state.waiting or Waiting(self._now_ms)
         self.state = replace(self.state, waiting=waiting)
-        text = waiting_text(self.state)
+        text = waited_for(self.state)
+        assert text is not None
         due_ms = max(waiting.since_ms + WAITING_GRACE_MS, waiting.told_ms + WAITING_EVENT_MS)
         if text != waiting.told and self._now_ms >= due_ms:
             self.state = replace(self.state, waiting=replace(waiting, told=text, told_ms=self._now_ms))

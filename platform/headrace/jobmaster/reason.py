@@ -36,6 +36,18 @@ def waiting_text(state: JobState) -> str:
     return text
 
 
+def waited_for(state: JobState) -> str | None:
+    """What keeps the job from running whole: slots, or lanes that fail and are started again; None: nothing."""
+    if unmet(state):
+        return waiting_text(state)
+    failing = {name: lane for name, lane in state.lanes.items() if lane.state is LaneState.FAILED}
+    if not failing:
+        return None
+    name, lane = next(iter(failing.items()))
+    more = f", and {len(failing) - 1} more" if len(failing) > 1 else ""
+    return f"lane {name} is {lane.state}: {lane.reason or 'no reason given'}{more}"
+
+
 def failure_code(failure: Failure) -> str:
     return "user-code-failed" if failure.user else "lane-failed"
 
@@ -50,8 +62,8 @@ def status_reason(state: JobState) -> str:
         return state.outcome.reason
     if state.status is JobStatus.CREATED and state.source_partitions is None:
         return "checking topics"
-    if unmet(state):
-        return waiting_text(state)
+    if waits := waited_for(state):
+        return waits
     behind = {name: lane for name, lane in state.lanes.items() if not _runs(lane)}
     if not behind:
         return ""
