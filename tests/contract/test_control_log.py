@@ -149,8 +149,10 @@ def test_tails_share_a_partition_and_start_where_they_say(kind, request):
     asyncio.run(run())
 
 
-def test_a_slow_tail_loses_nothing_and_holds_up_nobody(kind, request, monkeypatch):
+@pytest.mark.parametrize("kept", [3, 1000])
+def test_a_slow_tail_loses_nothing_and_holds_up_nobody(kind, request, monkeypatch, kept):
     monkeypatch.setattr("headrace.log.control_tails.QUEUE_MAX", 10)
+    monkeypatch.setattr("headrace.log.control_tails.RECENT_MAX", kept)
 
     async def run():
         async with connect(kind, request) as (log, topic):
@@ -163,6 +165,25 @@ def test_a_slow_tail_loses_nothing_and_holds_up_nobody(kind, request, monkeypatc
             assert [r.offset for r in await take(slow, 99)] == list(range(1, 100))
             await slow.aclose()
             await quick.aclose()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kept", [1, 5, 1000])
+def test_tails_join_and_leave_while_others_read(kind, request, monkeypatch, kept):
+    monkeypatch.setattr("headrace.log.control_tails.RECENT_MAX", kept)
+
+    async def run():
+        async with connect(kind, request) as (log, topic):
+            steady = log.tail(topic, 0, 0)
+            for n in range(20):
+                await log.append(topic, 0, "k", str(n).encode())
+                start = max(0, n - n % 7)
+                joining = log.tail(topic, 0, start)
+                assert [r.offset for r in await take(joining, n - start + 1)] == list(range(start, n + 1))
+                await joining.aclose()
+                assert [r.offset for r in await take(steady, 1)] == [n]
+            await steady.aclose()
 
     asyncio.run(run())
 

@@ -10,9 +10,9 @@ import base64
 import structlog
 
 from headrace.clock import now_ms
-from headrace.dispatcher.insist import insist
 from headrace.dispatcher.messages import Unreadable
 from headrace.log.control import ControlLog
+from headrace.log.insist import insist
 from headrace.log.job_log import InboxRecord
 from headrace.protocol.control import CommandDone, DeadLetter, JobEvent, JobResult
 from headrace.protocol.job_log import done_key

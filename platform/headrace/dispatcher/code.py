@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 
-from headrace.dispatcher.insist import insist
 from headrace.log.control import ControlLog
+from headrace.log.insist import insist
 from headrace.protocol.submission import InlineCode, UploadedCode
 from headrace.protocol.topics import Topics
 

@@ -12,8 +12,8 @@ import structlog
 
 from headrace.dispatcher.core import Phase
 from headrace.dispatcher.home import Home, HomeContext
-from headrace.dispatcher.insist import insist
 from headrace.dispatcher.messages import Unreadable, read_message
+from headrace.log.insist import insist
 from headrace.log.job_log import InboxRecord, JobLog
 from headrace.protocol.topics import home_partition
 from headrace.store.port import StoreUnavailableError

@@ -42,13 +42,13 @@ from headrace.dispatcher.events import (
     Tick,
     Unleased,
 )
-from headrace.dispatcher.insist import insist
 from headrace.dispatcher.lease import Lease
 from headrace.dispatcher.records import StrangeRecordError, read_record
 from headrace.dispatcher.runner import Commander, JobMasterRunner
 from headrace.dispatcher.views import Views
 from headrace.jobmaster.job_topics import delete_job_topics
 from headrace.log.control import ControlLog, ControlRecord
+from headrace.log.insist import insist
 from headrace.protocol.control import Accepted
 from headrace.protocol.job_log import JobLogKey, Kind, accepted_key, submission_key
 from headrace.protocol.states import JobStatus

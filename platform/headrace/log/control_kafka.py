@@ -230,6 +230,7 @@ class ControlKafka:
     async def _after(self, error: KafkaError, deadline: float) -> None:
         """After a failed admin call: pause before the next try, or give up."""
         settling = error.code() in SETTLING
+        log.debug("admin.again", error=error.name(), settling=settling)
         if not settling:
             self._admin = None  # a client that lost its broker can stay deaf: take a new one
         passing = settling or error.retriable() or error.code() in DISCONNECTED
