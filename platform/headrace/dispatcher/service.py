@@ -51,6 +51,7 @@ EXIT_CRASHED = 70
 STOP_S = 15.0
 CONNECT_PAUSE_S = 1.0
 REST_STOP_S = 3.0
+LEFTOVERS_S = 3.0
 
 
 def run_dispatcher(settings: Settings) -> None:
@@ -101,11 +102,10 @@ class _Process:
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         crashed = not stopping.done()
-        watchdog = threading.Timer(STOP_S, os._exit, [EXIT_CRASHED])  # a thread: the loop may be what hangs
-        watchdog.daemon = True
-        watchdog.start()
+        watchdog = _exit_after(STOP_S, EXIT_CRASHED)
         await self._end(working, web, serving)
         watchdog.cancel()
+        _exit_after(LEFTOVERS_S, EXIT_CRASHED if crashed else 0)  # all is said; a library's tasks may not end
         if not crashed:
             say("stopped")
         elif working.done() and not working.cancelled() and (error := _usage_error(working.exception())):
@@ -215,6 +215,14 @@ class _Web(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]  # as in the base class
         yield
+
+
+def _exit_after(seconds: float, status: int) -> threading.Timer:
+    """End the process unless it ends first or the timer is cancelled. A thread: the loop may be what hangs."""
+    timer = threading.Timer(seconds, os._exit, [status])
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,7 +2,7 @@
 
     append           one idempotent producer; its poll thread resolves the futures
     tail             one consumer thread shared by all tails (control_tails)
-    read             a consumer of its own for each call, in a small thread pool
+    read             kept consumers in a small thread pool (control_reader)
     topics, offsets  an AdminClient, made anew after an error
 
 No consumer group, no committed offsets: readers are assigned. Records are read uncommitted, because nobody
@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 
 import structlog
 from confluent_kafka import (
-    Consumer,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -36,13 +35,13 @@ from confluent_kafka.cimpl import NewTopic
 
 from headrace.errors import UsageError
 from headrace.log.control import ControlRecord, LogUnavailableError
-from headrace.log.control_tails import Tails, control_record
-from headrace.log.kafka_options import client_options, reader_options
+from headrace.log.control_reader import Readers, left
+from headrace.log.control_tails import Tails
+from headrace.log.kafka_options import DISCONNECTED, client_options
 
 log = structlog.get_logger(__name__)
 
 READS_AT_ONCE_MAX = 4
-BATCH_MAX = 1000
 CLOSE_TIMEOUT_S = 3.0
 RETRY_PAUSE_S = 0.1
 #: The producer itself gives a record up after this, longer than any append waits.
@@ -59,10 +58,6 @@ SETTLING = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
     }
 )
-#: The broker went away; it may come back.
-DISCONNECTED = frozenset(
-    {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE}
-)
 K = TypeVar("K")
 AdminCall = Callable[[AdminClient, float], Mapping[K, "Future[Any]"]]
 
@@ -73,6 +68,7 @@ class ControlKafka:
     def __init__(self, bootstrap: str, options: Mapping[str, str] | None = None) -> None:
         self._options = client_options(bootstrap, options)
         self._pool = ThreadPoolExecutor(READS_AT_ONCE_MAX, thread_name_prefix="control-read")
+        self._readers = Readers(self._options, READS_AT_ONCE_MAX)
         self._appends = _Appends(self._options)
         self._tails = Tails(self._options)
         self._admin: AdminClient | None = None
@@ -111,7 +107,7 @@ class ControlKafka:
             return []
         deadline = time.monotonic() + timeout_s
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._read, topic, partition, start, end, deadline)
+        return await loop.run_in_executor(self._pool, self._readers.read, topic, partition, start, end, deadline)
 
     async def tail(self, topic: str, partition: int, start: int) -> AsyncIterator[ControlRecord]:
         cursor = self._tails.join(topic, partition, start)
@@ -159,30 +155,8 @@ class ControlKafka:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._pool, self._appends.close)
         await loop.run_in_executor(self._pool, self._tails.close)
+        await loop.run_in_executor(self._pool, self._readers.close)
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-    # ---- reading
-
-    def _read(self, topic: str, partition: int, start: int, end: int, deadline: float) -> list[ControlRecord]:
-        consumer = Consumer(reader_options(self._options, wait_ms=5))
-        try:
-            # Without its metadata an assigned topic is looked up on a timer, up to a second later.
-            consumer.list_topics(topic, timeout=_left(deadline))
-            consumer.assign([TopicPartition(topic, partition, start)])
-            records: list[ControlRecord] = []
-            while True:
-                first = consumer.poll(_left(deadline))
-                batch = [first, *consumer.consume(BATCH_MAX, 0)] if first is not None else []
-                for message in batch:
-                    position = _position(message)
-                    if message.error() is None and position <= end:
-                        records.append(control_record(message))
-                    if position >= end:
-                        return records
-        except KafkaException as error:
-            raise LogUnavailableError(f"read of {topic}/{partition}: {error.args[0].str()}") from error
-        finally:
-            consumer.close()
 
     # ---- topics
 
@@ -201,7 +175,7 @@ class ControlKafka:
             counts = await self._counts(names, deadline)
             if None not in counts.values():
                 return counts
-            _left(deadline)
+            left(deadline)
             await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _each(self, call: AdminCall[K], *, fine: int | None, deadline: float) -> dict[K, Any]:
@@ -210,7 +184,7 @@ class ControlKafka:
         Other passing errors: the whole call again, until the deadline.
         """
         while True:
-            left_s = _left(deadline)
+            left_s = left(deadline)
             admin = self._admin = self._admin or AdminClient(dict(self._options))
             futures = call(admin, left_s)
             answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
@@ -303,23 +277,3 @@ def _settle(done: asyncio.Future[int], error: KafkaError | None, offset: int | N
         done.set_exception(KafkaException(error))
     else:
         done.set_result(-1 if offset is None else offset)
-
-
-def _position(message: Message) -> int:
-    """The offset that reading has reached with this message or end-of-partition event."""
-    offset = message.offset() or 0
-    error = message.error()
-    if error is None:
-        return offset + 1
-    if error.code() == KafkaError._PARTITION_EOF:
-        return offset
-    if error.fatal() or not error.retriable() and error.code() not in DISCONNECTED:
-        raise KafkaException(error)
-    return -1
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise LogUnavailableError("no answer before the deadline")
-    return left

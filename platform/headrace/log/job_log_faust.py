@@ -20,12 +20,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import faust
+import structlog
 
 from headrace.errors import UsageError
 from headrace.log.job_log import Dispatching, InboxRecord, JobLogCrashedError
 
 #: A Dispatcher that says nothing for this long has left. A broker's own minimum is 6 s unless lowered.
 SESSION_TIMEOUT_S = 6.0
+STOP_S = 5.0
+
+log = structlog.get_logger(__name__)
 
 for _name, _level in {"aiokafka": logging.CRITICAL, "faust": logging.ERROR, "mode": logging.ERROR}.items():
     logging.getLogger(_name).setLevel(_level)  # aiokafka writes some 60 lines a second while the broker is away
@@ -79,7 +83,15 @@ class FaustJobLog:
             await app.wait_until_stopped()
             raise JobLogCrashedError(f"Faust stopped: {app.crash_reason!r}")
         finally:
-            await app.stop()
+            await self._stop()
+
+    async def _stop(self) -> None:
+        """Leave the group; give up on a stop that hangs in a rebalance: the group notices by itself."""
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self._app.stop()
+        except TimeoutError:
+            log.warning("faust.stop_hangs", after_s=STOP_S)
 
     def _connect(self, dispatching: Dispatching) -> None:
         app, name = self._app, self._topic

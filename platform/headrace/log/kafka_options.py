@@ -11,6 +11,11 @@ from confluent_kafka import KafkaError
 #: librdkafka repeats "connection refused" for every broker and client; callers report what it means for them.
 logging.getLogger("headrace.librdkafka").setLevel(logging.CRITICAL)
 
+#: The broker went away; it may come back.
+DISCONNECTED = frozenset(
+    {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE}
+)
+
 
 def client_options(bootstrap: str, extra: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Options of any client: quick reconnects, quiet; ``extra`` (TLS, SASL) is passed through."""

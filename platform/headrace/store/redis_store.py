@@ -55,7 +55,7 @@ class RedisStore:
             url,
             max_connections=CONNECTIONS_MAX,
             timeout=CALL_TIMEOUT_S,
-            socket_timeout=CALL_TIMEOUT_S,
+            socket_timeout=None,  # calls are timed here; with it redis-py uses wait_for, which can lose a cancel
             socket_connect_timeout=CALL_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
             protocol=2,

@@ -15,6 +15,7 @@ from headrace.store.port import Wake
 
 RECONNECT_S = 0.5
 IDLE_S = 5.0
+SEND_S = 1.0
 
 
 class WakeSubscription:
@@ -72,11 +73,13 @@ class RedisWakes:
 
     async def _listen_once(self) -> None:
         async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-            await pubsub.subscribe(self._channel)
+            async with asyncio.timeout(SEND_S):
+                await pubsub.subscribe(self._channel)
             while True:
                 message = await pubsub.get_message(timeout=IDLE_S)
                 if message is None:
-                    await pubsub.ping()  # a dead peer shows itself here
+                    async with asyncio.timeout(SEND_S):
+                        await pubsub.ping()  # a dead peer shows itself here
                     continue
                 with contextlib.suppress(ValueError):  # a kind that only a newer version knows
                     kind = Wake(bytes(message["data"]).decode(errors="replace"))
