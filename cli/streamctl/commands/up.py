@@ -45,7 +45,7 @@ def up(
             settings=settings,
             progress=progress.say,
         )
-        output.after_interrupt = ": the servers go on starting; `streamctl down` ends them"
+        output.after_interrupt = "the servers go on starting; `streamctl down` ends them"
         cluster.start(timeout)
     report = report_of(name, cluster)
     output.result({**report.json(), "start_s": round(clock.monotonic_s() - begin, 2)}, report_page(report))
