@@ -273,3 +273,16 @@ def test_nobody_answers():
             await MemoryStore(server).identity()
 
     asyncio.run(run())
+
+
+def test_a_shared_read_of_taskmanagers_is_never_older_than_asked_for(request):
+    async def run():
+        async with connect("redis", request) as two:
+            await two.a.put_taskmanager(taskmanager("one", 1))
+            assert (await two.b.taskmanagers()).records["tm-1"].counter == 1
+            await two.a.put_taskmanager(taskmanager("one", 2))
+            assert (await two.b.taskmanagers(age_max_s=60)).records["tm-1"].counter == 1
+            assert (await two.b.taskmanagers()).records["tm-1"].counter == 2
+            assert (await two.b.taskmanagers(age_max_s=60)).records["tm-1"].counter == 2
+
+    asyncio.run(run())

@@ -24,6 +24,8 @@ REFRESH_S = 2.0
 RETRY_S = 0.5
 #: Pause between two reads of the TaskManagers' records.
 BEAT_READ_S = 0.5
+#: JobMasters of one process share a read this young; small against the silence after which one is lost.
+BEAT_SHARED_S = 0.25
 #: Pause between two looks for missing grants when no wake-up comes.
 GRANT_READ_S = 0.25
 #: An ended job tries this long to tell the store; afterwards the log alone knows.
@@ -110,7 +112,7 @@ class Registry:
         while True:
             asked_ms = _monotonic_ms()
             try:
-                found = await self._store.taskmanagers()
+                found = await self._store.taskmanagers(age_max_s=BEAT_SHARED_S)
             except StoreUnavailableError:
                 liveness.failed(_monotonic_ms())
             else:

@@ -48,7 +48,7 @@ RETRY_PAUSE_S = 0.1
 MESSAGE_TIMEOUT_MS = 30_000
 QUEUED_RECORDS_MAX = 10_000
 
-#: A topic just made is not known everywhere at once; these pass.
+#: A topic just made, or a leader just elected, is not known everywhere at once; these pass.
 SETTLING = frozenset(
     {
         KafkaError._UNKNOWN_TOPIC,
@@ -56,6 +56,8 @@ SETTLING = frozenset(
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
     }
 )
 K = TypeVar("K")

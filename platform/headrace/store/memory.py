@@ -139,7 +139,7 @@ class MemoryStore:
     async def taskmanager(self, tm_id: str) -> TaskManagerRecord | None:
         return self._living(tm_id)
 
-    async def taskmanagers(self) -> TaskManagers:
+    async def taskmanagers(self, *, age_max_s: float = 0.0) -> TaskManagers:
         found = {tm_id: self._living(tm_id) for tm_id in sorted(self._values.taskmanagers)}
         records = {tm_id: record for tm_id, record in found.items() if record is not None}
         return TaskManagers(await self.identity(), records)

@@ -2,8 +2,8 @@
 
 Implementations: ``redis_store`` and ``memory``; one contract suite runs against both. Nothing kept here is
 needed to be right later: whoever wrote a value can write it again, and everything about a job can be rebuilt
-from the log. Every call answers within about half a second or raises StoreUnavailableError, and is never
-repeated behind the caller's back.
+from the log. Every call answers within half a second (``acquire`` within 1.5 s) or raises StoreUnavailableError,
+and is never repeated behind the caller's back.
 
 Guards. A write that carries an epoch is refused (False) when the stored value carries a higher one; a value
 that is not there, or carries the same epoch, is overwritten.
@@ -123,7 +123,12 @@ class Store(Protocol):
 
     async def taskmanager(self, tm_id: str) -> TaskManagerRecord | None: ...
 
-    async def taskmanagers(self) -> TaskManagers: ...
+    async def taskmanagers(self, *, age_max_s: float = 0.0) -> TaskManagers:
+        """All records. An answer that this process got at most ``age_max_s`` ago may be given again.
+
+        Many JobMasters in one process watch the same TaskManagers: let them share a read.
+        """
+        ...
 
     async def remove_taskmanager(self, tm_id: str, instance: str) -> None:
         """A clean goodbye; nothing happens when the record is another instance's."""

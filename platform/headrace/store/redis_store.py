@@ -19,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from headrace.clock import monotonic_s
 from headrace.protocol.control import (
     JobRecord,
     LaneMetrics,
@@ -41,6 +42,8 @@ from headrace.store.redis_wakes import RedisWakes, WakeSubscription
 log = structlog.get_logger(__name__)
 
 CALL_TIMEOUT_S = 0.5
+#: A lease is worth waiting for: its holder fences itself by a timer of its own, whatever this call does.
+ACQUIRE_TIMEOUT_S = 1.5
 CONNECTIONS_MAX = 16
 
 M = TypeVar("M", bound=BaseModel)
@@ -54,7 +57,7 @@ class RedisStore:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS_MAX,
-            timeout=CALL_TIMEOUT_S,
+            timeout=ACQUIRE_TIMEOUT_S,
             socket_timeout=None,  # calls are timed here; with it redis-py uses wait_for, which can lose a cancel
             socket_connect_timeout=CALL_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
@@ -63,6 +66,8 @@ class RedisStore:
         self._redis: Redis = Redis(connection_pool=pool)
         self._wakes = RedisWakes(self._redis, self._keys.wake)
         self._scripts: dict[str, Any] = {}
+        self._beats: TaskManagers | None = None  #: the last answer to ``taskmanagers``
+        self._beats_s = 0.0
 
     @property
     def keys(self) -> RedisKeys:
@@ -140,7 +145,13 @@ class RedisStore:
     async def taskmanager(self, tm_id: str) -> TaskManagerRecord | None:
         return _parse(TaskManagerRecord, await self._call("GET", self._keys.taskmanager(tm_id)))
 
-    async def taskmanagers(self) -> TaskManagers:
+    async def taskmanagers(self, *, age_max_s: float = 0.0) -> TaskManagers:
+        if self._beats is None or monotonic_s() - self._beats_s > age_max_s:
+            asked_s = monotonic_s()
+            self._beats, self._beats_s = await self._read_taskmanagers(), asked_s
+        return self._beats
+
+    async def _read_taskmanagers(self) -> TaskManagers:
         # The identity is read last: a flush between the two reads must not look like silence.
         ids = sorted(raw.decode() for raw in await self._call("SMEMBERS", self._keys.taskmanagers))
         raws = await self._call("MGET", *map(self._keys.taskmanager, ids)) if ids else []
@@ -158,7 +169,7 @@ class RedisStore:
     # ---- leases
 
     async def acquire(self, lease: str, holder: str, *, ttl_ms: int = LEASE_TTL_MS) -> bool:
-        return await self._script(scripts.ACQUIRE, [lease], [holder, ttl_ms])
+        return await self._script(scripts.ACQUIRE, [lease], [holder, ttl_ms], timeout_s=ACQUIRE_TIMEOUT_S)
 
     async def release(self, lease: str, holder: str) -> None:
         await self._script(scripts.RELEASE, [lease], [holder])
@@ -209,9 +220,9 @@ class RedisStore:
 
     # ---- plumbing
 
-    async def _within(self, call: Any) -> Any:
+    async def _within(self, call: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 return await call
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailableError(f"{type(error).__name__}: {error}") from error
@@ -219,11 +230,13 @@ class RedisStore:
     async def _call(self, *command: Any) -> Any:
         return await self._within(self._redis.execute_command(*command))  # type: ignore[no-untyped-call]
 
-    async def _script(self, text: str, keys: list[str], args: list[Any]) -> bool:
+    async def _script(
+        self, text: str, keys: list[str], args: list[Any], *, timeout_s: float = CALL_TIMEOUT_S
+    ) -> bool:
         script = self._scripts.get(text)
         if script is None:
             script = self._scripts[text] = self._redis.register_script(text)
-        return bool(await self._within(script(keys=keys, args=args)))
+        return bool(await self._within(script(keys=keys, args=args), timeout_s))
 
     async def _hash(self, model: type[M], key: str) -> dict[str, M]:
         raw: Mapping[bytes, bytes] = await self._call("HGETALL", key)
