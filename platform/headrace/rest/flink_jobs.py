@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -105,7 +106,7 @@ def job_exceptions(
     names = {vertex.id: (vertex.name, vertex.lanes) for vertex in graph.vertices} if graph else {}
     entries = [
         {
-            "exceptionName": each.error.partition(":")[0],
+            "exceptionName": _exception(each.error, each.traceback)[0],
             "stacktrace": each.traceback or each.error,
             "timestamp": each.at_ms,
             "failureLabels": {"user": "true"} if each.user else {},
@@ -253,6 +254,16 @@ def _restart_text(strategy: RestartStrategy) -> str:
             return "none"
 
 
+def _exception(error: str, traceback: str) -> tuple[str, str]:
+    """Class and message of a failure told as "[operator: ]Class: message"; an operator's name may hold a colon."""
+    for line in reversed(traceback.splitlines()):
+        named = re.match(r"(?:\w+\.)*([A-Za-z_]\w*)(?=:|$)", line)
+        if named and (found := re.search(rf"(?:^|: ){named[1]}(?:: |$)", error)):
+            return named[0], error[found.end() :]
+    class_name, _, message = error.partition(": ")
+    return class_name, message
+
+
 def _where(each: LaneException, names: Mapping[str, tuple[str, int]]) -> Json:
     """Of a subtask: which, and where it ran. A failure of the whole job has none of these."""
     if not each.lane:
@@ -270,7 +281,7 @@ def _cause(failure: Failure | None, reason: str) -> Json:
     """Flink's Java client reads the serialized form alone; people and scripts read the other two."""
     error = failure.error if failure else reason or "the job failed"
     stack = failure.traceback if failure and failure.traceback else error
-    class_name, _, message = error.partition(": ")
+    class_name, message = _exception(error, stack)
     return {
         "class": class_name,
         "stack-trace": stack,

@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from headrace.graph.job_graph import JobGraph, Operator, OperatorKind
+from headrace.graph.job_graph import JobGraph, Operator
+from headrace.jobmaster.job_topics import topics_read, topics_written
 from headrace.protocol.control import JobRecord
 from headrace.protocol.topics import Topics
 from headrace.rest.kafka_view import Split
@@ -53,7 +54,7 @@ def uses_of(topics: Topics, record: JobRecord, graph: JobGraph) -> list[_Use]:
     """Every topic of the job: sources and sinks first, then those of its own in the graph's order."""
     found: dict[tuple[str, Role, str | None], _Use] = {}
     for operator in (operator for vertex in graph.vertices for operator in vertex.operators):
-        for use in _of_operator(operator):
+        for use in _of_operator(operator, topics.hint_group(record.job_id, record.incarnation)):
             found.setdefault((use.name, use.role, use.group), use).of.append(operator.name)
     job, incarnation = record.job_id, record.incarnation
     group = topics.hint_group(job, incarnation)
@@ -64,13 +65,11 @@ def uses_of(topics: Topics, record: JobRecord, graph: JobGraph) -> list[_Use]:
     return [*found.values(), *exchanges, *logs]
 
 
-def _of_operator(operator: Operator) -> Iterator[_Use]:
-    if operator.kind is OperatorKind.KAFKA_SOURCE:
-        names = operator.params.get("topics")
-        group = str(operator.params.get("group_id") or "") or None
-        for name in names if isinstance(names, list) else []:
-            yield _Use(str(name), Role.SOURCE, group)
-    elif operator.kind is OperatorKind.KAFKA_SINK and isinstance(name := operator.params.get("topic"), str):
+def _of_operator(operator: Operator, own_group: str) -> Iterator[_Use]:
+    group = str(operator.params.get("group_id") or own_group) if operator.params.get("commit_offsets", True) else None
+    for name in topics_read(operator):
+        yield _Use(name, Role.SOURCE, group)
+    for name in topics_written(operator):
         yield _Use(name, Role.SINK)
 
 

@@ -160,6 +160,27 @@ def test_result_of_a_failed_job(failure: Any) -> None:
     assert cause["stack-trace"] == (failure.traceback if failure else job.reason)
 
 
+@pytest.mark.parametrize(
+    ("error", "traceback", "name"),
+    [
+        (
+            "Map: ZeroDivisionError: division by zero",
+            "  f()\nZeroDivisionError: division by zero",
+            "ZeroDivisionError",
+        ),
+        ("Source: words: NoPrice: x: y", "  f()\nshop.NoPrice: x: y", "shop.NoPrice"),
+        ("split: KeyError: ", "  f()\nKeyError", "KeyError"),
+        ("a: ValueError: two\nlines: x", "  f()\nValueError: two\nlines: x", "ValueError"),
+        ("topic-missing: no such topic", "", "topic-missing"),
+        ("something", "", "something"),
+    ],
+)
+def test_name_of_an_exception(error: str, traceback: str, name: str) -> None:
+    failure = LANE_FAILURE.model_copy(update={"error": error, "traceback": traceback})
+    answer = flink_jobs.job_exceptions(registry.job(), [failure], GRAPH, True)
+    assert answer["exceptionHistory"]["entries"][0]["exceptionName"] == name
+
+
 def test_exceptions_name_the_subtask() -> None:
     answer = flink_jobs.job_exceptions(registry.job(), [LANE_FAILURE], GRAPH, True)
     entry = answer["exceptionHistory"]["entries"][0]
