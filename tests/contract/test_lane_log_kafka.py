@@ -101,7 +101,7 @@ def test_what_correctness_rests_on_cannot_be_overridden(kafka, namespace):
     }
     with contextlib.closing(KafkaLaneConnection(kafka, {**options, "transactional.id": "x"})) as connection:
         log = LogUnderTest("kafka", connection, KafkaServer(kafka), topic)
-        producer = log.producer()
+        producer = log.producer(timeout_s=60.0)
         log.commit(producer, topic, b"in")
         producer.begin()
         producer.produce(topic, b"out", partition=0)

@@ -140,7 +140,7 @@ def test_a_killed_worker_is_replaced_at_once_and_its_neighbour_not_disturbed(run
             os.kill(tm.worker_pids()[serial], signal.SIGKILL)
             killed_s = time.monotonic()
             states = await world.reached(job, "1.1 RUNNING")
-            assert time.monotonic() - killed_s < 3
+            assert time.monotonic() - killed_s < 15  # 0.3 s on a quiet machine
             assert states[3:] == ["1.0 FAILED", "1.1 DEPLOYING", "1.1 INITIALIZING", "1.1 RUNNING"]
             assert (await world.states(job, "v0/1"))[-1] == "1.0 RUNNING"
             failed = next(e for e in await world.events(job) if isinstance(e, LaneStateChanged) and e.failure)
