@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from headrace.log.group_offsets import GroupOffsets
 from headrace.log.kafka_errors import STEP_S, client_log, kafka_error, log_error
 from headrace.log.lane import LogError, Remedy, Split
 from headrace.log.lane_kafka_plain import KafkaPlainProducer
@@ -35,9 +36,7 @@ _HOPELESS = {
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
     KafkaError.OFFSET_OUT_OF_RANGE,
-    KafkaError.OFFSET_METADATA_TOO_LARGE,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 }
 
@@ -64,9 +63,10 @@ class KafkaLaneConnection:
             "client.id": client_id,
             "error_cb": _heard,
         }
-        self._lock = threading.Lock()  #: guards the two clients below; never held during a call
+        self._lock = threading.Lock()  #: guards the clients below; never held during a call
         self._asker: Consumer | None = None
         self._admin: AdminClient | None = None
+        self._groups: dict[str, GroupOffsets] = {}  #: one per source's group and job: as many as these
 
     def producer(self, transactional_id: str, transaction_timeout_s: float = 20.0) -> KafkaProducer:
         options = {
@@ -149,35 +149,20 @@ class KafkaLaneConnection:
             self._order(lambda admin, step_s: admin.delete_records(wanted, request_timeout=step_s), timeout_s)
 
     def commit_hints(self, group: str, hints: Mapping[Split, tuple[int, str]], timeout_s: float) -> None:
-        wanted = [TopicPartition(t, p, offset, text) for (t, p), (offset, text) in hints.items()]
-        if not wanted:
-            return
-        asked = [ConsumerGroupTopicPartitions(group, wanted)]
-        answer = self._order(
-            lambda admin, step_s: admin.alter_consumer_group_offsets(asked, request_timeout=step_s), timeout_s
-        )
-        for at in answer[group].topic_partitions:
-            if at.error is not None:
-                raise log_error(at.error)
+        if hints:
+            self._group(group).write(hints, timeout_s)
 
     def hints(self, group: str, splits: Sequence[Split], timeout_s: float) -> dict[Split, tuple[int, str]]:
-        if not splits:
-            return {}
-        asked = [ConsumerGroupTopicPartitions(group, [TopicPartition(*split) for split in splits])]
-        answer = self._order(
-            lambda admin, step_s: admin.list_consumer_group_offsets(asked, request_timeout=step_s), timeout_s
-        )
-        found: dict[Split, tuple[int, str]] = {}
-        for at in answer[group].topic_partitions:
-            if at.error is not None:
-                raise log_error(at.error)
-            if at.offset >= 0:
-                found[at.topic, at.partition] = (at.offset, at.metadata or "")
-        return found
+        return self._group(group).read(splits, timeout_s) if splits else {}
 
     def close(self) -> None:
         with self._lock:
             self._asker = self._admin = None
+            self._groups.clear()
+
+    def _group(self, group: str) -> GroupOffsets:
+        with self._lock:
+            return self._groups.setdefault(group, GroupOffsets(group, self._base))
 
     def _reader_options(self, committed: bool, wait_ms: int) -> dict[str, Any]:
         return {
