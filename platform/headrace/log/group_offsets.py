@@ -39,6 +39,7 @@ class GroupOffsets:
     def __init__(self, group: str, options: Mapping[str, Any]) -> None:
         """``options``: librdkafka's, as every client of the process has them."""
         self._options = {
+            "logger": client_log,
             **options,
             "group.id": group,
             "enable.auto.commit": False,
@@ -91,7 +92,7 @@ class GroupOffsets:
 
     def _opened(self) -> Consumer:
         if self._client is None:
-            self._client = Consumer(self._options, logger=client_log)
+            self._client = Consumer(self._options)
         return self._client
 
     def _answered(self, error: KafkaError | None, found: list[TopicPartition]) -> None:

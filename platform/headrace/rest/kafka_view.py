@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -28,7 +27,9 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from headrace.errors import UnavailableError
 from headrace.log.control import ControlRecord, LogUnavailableError
 from headrace.log.control_tails import control_record
+from headrace.log.group_offsets import GroupOffsets
 from headrace.log.kafka_options import client_options, reader_options
+from headrace.log.lane import LogError
 
 CALL_S = 5.0
 THREADS = 2
@@ -84,15 +85,16 @@ class KafkaView:
         return {(tp.topic, tp.partition): result.offset for tp, result in found.items() if result is not None}
 
     async def committed(self, group: str, splits: Iterable[Split]) -> dict[Split, int]:
-        """Offsets that a group has committed, where it has."""
-        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*split) for split in splits])
-        found = await self._ask(
-            lambda admin: admin.list_consumer_group_offsets([asked], request_timeout=CALL_S),
-            KafkaError.GROUP_ID_NOT_FOUND,
-        )
-        answer = found[group]
-        committed = [] if answer is None else answer.topic_partitions or []
-        return {(tp.topic, tp.partition): tp.offset for tp in committed if tp.error is None and tp.offset >= 0}
+        """Offsets that a group has committed, where it has. Raises LogUnavailableError, UnavailableError."""
+        offsets = GroupOffsets(group, self._options)
+        self._enter()
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._pool, offsets.read, list(splits), CALL_S)
+        except LogError as error:
+            raise LogUnavailableError(f"offsets of group {group}: {error}") from error
+        finally:
+            self._looking -= 1
+        return {split: offset for split, (offset, _) in found.items()}
 
     async def last(
         self,
