@@ -34,7 +34,9 @@ TAIL_LINES = 12
 TAIL_BYTES = 6_000
 FILES_TOLD_MAX = 12
 #: What must never stand in any process's output.
-OUR_MISTAKE = re.compile(r"Traceback \(most recent call last\)|IllegalEventError|worker\.nonsense")
+OUR_MISTAKE = re.compile(
+    r"Traceback \(most recent call last\)|IllegalEventError|worker\.nonsense|how=SIG(?:ABRT|SEGV|BUS|ILL|FPE)"
+)
 
 
 class Site:
