@@ -36,6 +36,8 @@ from headrace.taskmanager.identity import held_identity
 from headrace.taskmanager.service import TaskManager, WorkerStart, worker_environment
 
 PARTITIONS = 2
+#: A story that hangs is interrupted where it does.
+STORY_S = 100.0
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
 T = TypeVar("T")
@@ -239,7 +241,8 @@ def run_in_world(kafka: str, redis: str, directory: Path, story: Callable[[World
         world = World(kafka, redis, f"tm-{uuid.uuid4().hex[:8]}", directory)
         try:
             await world.make_topics()
-            return await story(world)
+            async with asyncio.timeout(STORY_S):
+                return await story(world)
         finally:
             await world.close()
 

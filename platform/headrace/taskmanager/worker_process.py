@@ -86,7 +86,8 @@ class WorkerProcess:
         """Wait for its end, and until everything it said was heard. "SIGKILL", "exit status 3"."""
         status = await self._process.wait()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._up.closed.wait(), DRAIN_S)
+            async with asyncio.timeout(DRAIN_S):
+                await self._up.closed.wait()
         self._up.close()
         if self._process.stdin is not None:
             self._process.stdin.close()
