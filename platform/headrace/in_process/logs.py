@@ -10,7 +10,13 @@ from typing import Any
 
 from headrace.errors import UnavailableError, UsageError
 from headrace.graph.job_graph import JobGraph, Operator, OperatorKind
-from headrace.jobmaster.job_topics import create_job_topics, delete_job_topics, job_topics
+from headrace.jobmaster.job_topics import (
+    create_job_topics,
+    delete_job_topics,
+    job_topics,
+    topics_read,
+    topics_written,
+)
 from headrace.log.control_kafka import ControlKafka
 from headrace.log.lane import LaneConnection, LogError
 from headrace.log.lane_kafka import KafkaLaneConnection
@@ -84,11 +90,11 @@ def _source_partitions(connection: LaneConnection, graph: JobGraph, bootstrap: s
     found: dict[str, dict[str, int]] = {}
     missing: list[str] = []
     for operator in kafka_operators(graph):
-        listed: Any = operator.params.get("topics") or [operator.params.get("topic")]
-        counts = {str(topic): _partitions(connection, str(topic), bootstrap) for topic in listed}
+        read, written = topics_read(operator), topics_written(operator)
+        counts = {topic: _partitions(connection, topic, bootstrap) for topic in (*read, *written)}
         missing += [topic for topic, count in counts.items() if count is None]
         if operator.kind is OperatorKind.KAFKA_SOURCE:
-            found[operator.uid] = {topic: count for topic, count in counts.items() if count is not None}
+            found[operator.uid] = {topic: counts[topic] or 0 for topic in read}
     if missing:
         raise UsageError(
             "topic-missing",

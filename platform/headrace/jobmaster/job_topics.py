@@ -53,27 +53,35 @@ async def source_partitions(log: ControlLog, graph: JobGraph) -> dict[str, dict[
     Raises MissingTopicsError, LogUnavailableError.
     """
     operators = [operator for vertex in graph.vertices for operator in vertex.operators]
-    reads = {operator.uid: _reads(operator) for operator in operators if _reads(operator)}
-    needs = [(topic, operator) for operator in operators for topic in (*_reads(operator), *_writes(operator))]
-    names = sorted({topic for topic, _ in needs})
-    counts = dict(zip(names, await asyncio.gather(*map(log.partitions, names)), strict=True))
-    missing = [
-        f"{topic!r} ({'source' if _reads(operator) else 'sink'} {operator.name})"
-        for topic, operator in needs
-        if counts[topic] is None
+    reads = {operator.uid: topics_read(operator) for operator in operators if topics_read(operator)}
+    needs = [
+        (topic, operator, role)
+        for operator in operators
+        for role, topics in (("source", topics_read(operator)), (_written_by(operator), topics_written(operator)))
+        for topic in topics
     ]
+    names = sorted({topic for topic, _, _ in needs})
+    counts = dict(zip(names, await asyncio.gather(*map(log.partitions, names)), strict=True))
+    missing = [f"{topic!r} ({role} {operator.name})" for topic, operator, role in needs if counts[topic] is None]
     if missing:
         raise MissingTopicsError(f"no such Kafka topic: {', '.join(dict.fromkeys(missing))}")
     return {uid: {topic: counts[topic] or 0 for topic in found} for uid, found in reads.items()}
 
 
-def _reads(operator: Operator) -> tuple[str, ...]:
+def topics_read(operator: Operator) -> tuple[str, ...]:
+    """Topics that a source names; those of a pattern are found by its lanes."""
     if operator.kind is not OperatorKind.KAFKA_SOURCE:
         return ()
     topics = operator.params.get("topics")
     return tuple(str(topic) for topic in topics) if isinstance(topics, list) else ()
 
 
-def _writes(operator: Operator) -> tuple[str, ...]:
-    topic = operator.params.get("topic")
-    return (topic,) if operator.kind is OperatorKind.KAFKA_SINK and isinstance(topic, str) else ()
+def topics_written(operator: Operator) -> tuple[str, ...]:
+    """The topic of a sink, and where a source puts what it cannot decode."""
+    named = {OperatorKind.KAFKA_SINK: "topic", OperatorKind.KAFKA_SOURCE: "dead_letter_topic"}.get(operator.kind)
+    topic = None if named is None else operator.params.get(named)
+    return (topic,) if isinstance(topic, str) else ()
+
+
+def _written_by(operator: Operator) -> str:
+    return "sink" if operator.kind is OperatorKind.KAFKA_SINK else "dead letters of"

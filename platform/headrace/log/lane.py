@@ -151,8 +151,10 @@ class LaneConnection(Protocol):
 
     def plain_producer(self) -> PlainProducer: ...
 
-    def reader(self, *, committed: bool = True, wait_ms: int = 50) -> LaneReader:
-        """``committed``: records of open or aborted transactions are not seen."""
+    def reader(
+        self, *, committed: bool = True, wait_ms: int = 50, options: Mapping[str, str] | None = None
+    ) -> LaneReader:
+        """``committed``: records of open or aborted transactions are not seen. ``options``: more of librdkafka's."""
 
     def bounds(self, topic: str, partition: int, timeout_s: float) -> tuple[int, int]:
         """(first existing offset, end offset including open transactions), asked from the broker now."""
@@ -161,6 +163,9 @@ class LaneConnection(Protocol):
         """First offset of each split whose record time is at or after ``timestamp_ms``; the end if none."""
 
     def partitions(self, topic: str, timeout_s: float) -> int | None: ...
+
+    def topics(self, timeout_s: float) -> dict[str, int]:
+        """All topics that this connection may see, with their partition counts."""
 
     def delete_before(self, offsets: Mapping[Split, int], timeout_s: float) -> None:
         """DeleteRecords: the partitions start at these offsets from now on."""

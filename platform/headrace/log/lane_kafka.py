@@ -98,8 +98,10 @@ class KafkaLaneConnection:
             }
         )
 
-    def reader(self, *, committed: bool = True, wait_ms: int = 50) -> KafkaReader:
-        return KafkaReader(self._reader_options(committed, wait_ms), self.bounds)
+    def reader(
+        self, *, committed: bool = True, wait_ms: int = 50, options: Mapping[str, str] | None = None
+    ) -> KafkaReader:
+        return KafkaReader(self._reader_options(committed, wait_ms, options), self.bounds)
 
     def bounds(self, topic: str, partition: int, timeout_s: float) -> tuple[int, int]:
         split = TopicPartition(topic, partition)
@@ -143,6 +145,13 @@ class KafkaLaneConnection:
 
         return self._ask(ask, timeout_s)
 
+    def topics(self, timeout_s: float) -> dict[str, int]:
+        def ask(consumer: Consumer, step_s: float) -> dict[str, int]:
+            found = consumer.list_topics(timeout=step_s).topics
+            return {name: len(topic.partitions) for name, topic in found.items() if topic.error is None}
+
+        return self._ask(ask, timeout_s)
+
     def delete_before(self, offsets: Mapping[Split, int], timeout_s: float) -> None:
         wanted = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
         if wanted:
@@ -164,7 +173,9 @@ class KafkaLaneConnection:
         with self._lock:
             return self._groups.setdefault(group, GroupOffsets(group, self._base))
 
-    def _reader_options(self, committed: bool, wait_ms: int) -> dict[str, Any]:
+    def _reader_options(
+        self, committed: bool, wait_ms: int, options: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         return {
             "fetch.queue.backoff.ms": 10,
             "queued.max.messages.kbytes": PREFETCH_KBYTES_MAX,
@@ -172,6 +183,7 @@ class KafkaLaneConnection:
             "group.id": "headrace",  # demanded by the client, never joined
             **self._base,
             "fetch.wait.max.ms": wait_ms,
+            **(options or {}),
             "isolation.level": "read_committed" if committed else "read_uncommitted",
             "auto.offset.reset": "error",
             "enable.partition.eof": True,

@@ -27,7 +27,7 @@ class KafkaReader:
         self._client = Consumer(options, logger=client_log)
         self._consume = self._client.consume
         self._bounds = bounds
-        self._topics: set[str] = set()
+        self._known: dict[str, set[int]] = {}  #: partitions in the client's metadata, by topic
         self._started: dict[Split, int] = {}  #: the positions given to assign
         self._ends: dict[Split, int] = {}  #: offset of the last end-of-partition event
         self._at_end: set[Split] = set()
@@ -35,7 +35,7 @@ class KafkaReader:
         self._failure: Exception | None = None  #: came behind messages that were handed out first
 
     def assign(self, positions: Mapping[Split, int]) -> None:
-        for topic in {topic for topic, _ in positions} - self._topics:
+        for topic in {topic for topic, partition in positions if partition not in self._known.get(topic, ())}:
             if not self._look_up(topic, {p for t, p in positions if t == topic}):
                 break
         self._ends.clear()
@@ -96,7 +96,7 @@ class KafkaReader:
             raise log_error(found.error, Remedy.REBUILD)
         if missing := partitions - set(found.partitions):
             raise LogError("_UNKNOWN_PARTITION", f"{topic} has no partition {min(missing)}", Remedy.REBUILD)
-        self._topics.add(topic)
+        self._known[topic] = set(found.partitions)
         return True
 
     def _event(self, error: KafkaError, message: Message) -> bool:

@@ -274,7 +274,9 @@ class MemoryLaneConnection:
     def plain_producer(self) -> MemoryPlainProducer:
         return MemoryPlainProducer(self._broker)
 
-    def reader(self, *, committed: bool = True, wait_ms: int = 50) -> MemoryReader:
+    def reader(
+        self, *, committed: bool = True, wait_ms: int = 50, options: Mapping[str, str] | None = None
+    ) -> MemoryReader:
         return MemoryReader(self._broker, committed)
 
     def bounds(self, topic: str, partition: int, timeout_s: float) -> tuple[int, int]:
@@ -292,6 +294,9 @@ class MemoryLaneConnection:
 
     def partitions(self, topic: str, timeout_s: float) -> int | None:
         return self._ask(lambda: self._broker.partitions(topic), timeout_s)
+
+    def topics(self, timeout_s: float) -> dict[str, int]:
+        return self._ask(self._broker.topics, timeout_s)
 
     def delete_before(self, offsets: Mapping[Split, int], timeout_s: float) -> None:
         self._ask(lambda: self._broker.delete_before(offsets), timeout_s)

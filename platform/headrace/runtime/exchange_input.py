@@ -17,6 +17,7 @@ class ExchangeInput:
     """Reads packed messages in order, checks that none is missing, and keeps watermarks per source lane."""
 
     messages_max = 64
+    reader_options: Mapping[str, str] = {}
 
     def __init__(self, lane: int, edges: Sequence[tuple[Edge, str, Sequence[int]]], *, direct: bool = False) -> None:
         """``edges``: each input edge with its exchange topic and its source lanes."""
@@ -81,6 +82,9 @@ class ExchangeInput:
 
     def ended(self, end_offsets: Mapping[Split, int]) -> bool:
         return self._watermarks.all_ended()
+
+    def took_up_splits(self) -> bool:
+        return False
 
     def lag(self, end_offsets: Mapping[Split, int]) -> int | None:
         return None

@@ -6,9 +6,11 @@ import traceback
 from dataclasses import dataclass
 from types import TracebackType
 
+from headrace.errors import HeadraceError
 from headrace.log.lane import PositionLostError
 from headrace.runtime.exchange import ExchangeOrderError, RecordTooLargeError
 from headrace.runtime.functions import FunctionLoadError
+from headrace.runtime.kafka_positions import StartPositionError
 from headrace.runtime.lane import LaneFailedError
 from headrace.runtime.lane_log import LaneLogError
 from headrace.runtime.operators.formats import UndecodableRecordError
@@ -21,6 +23,7 @@ FINAL = (
     RecordTooLargeError,
     FunctionLoadError,
     LaneLogError,
+    StartPositionError,
     UndecodableRecordError,
 )
 
@@ -39,6 +42,8 @@ def describe(error: Exception) -> LaneFailure:
         cause = error.__cause__ or error
         text = "".join(traceback.format_exception(type(cause), cause, users_frames(cause.__traceback__)))
         return LaneFailure(f"{error.operator}: {error}", text, user=True, retryable=True)
+    if isinstance(error, HeadraceError):
+        return LaneFailure(error.line(), "", user=True, retryable=False)
     text = "".join(traceback.format_exception(error))
     retryable = error.retryable if isinstance(error, LaneFailedError) else not isinstance(error, FINAL)
     user = isinstance(error, FunctionLoadError | RecordTooLargeError)

@@ -1,4 +1,5 @@
-"""Once a second, for all lanes of a worker: position hints out, readers' hints in, old records trimmed.
+"""Once a second, for all lanes of a worker: position hints out, readers' hints in, old records trimmed, new
+partitions of sources found.
 
 Nothing here is needed for correct results: hints feed backpressure and lag tools, trimming frees disk. Every
 call may fail and is simply made again the next second.
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from headrace.log.lane import LaneConnection, LogError, Split
+from headrace.runtime.kafka_input import KafkaInput
 from headrace.runtime.lane import Lane, Phase
 from headrace.runtime.lane_parts import TaskParts
 
@@ -48,6 +50,7 @@ class Housekeeping:
             try:
                 self._send_hints(lanes)
                 self._fetch_hints(lanes)
+                self._discover(lanes)
                 if self._clock() >= self._trim_due_s:
                     self._trim(lanes)
                     self._trim_due_s = self._clock() + TRIM_PERIOD_S
@@ -83,6 +86,11 @@ class Housekeeping:
                         seen = json.loads(hints[split][1])
                         if (c := seen.get(str(parts.lane))) is not None:
                             lane.backpressure.read_up_to(split, c)
+
+    def _discover(self, lanes: list[tuple[TaskParts, Lane]]) -> None:
+        for parts, _ in lanes:
+            if isinstance(parts.inputs, KafkaInput):
+                parts.inputs.discover(self._connection)
 
     def _trim(self, lanes: list[tuple[TaskParts, Lane]]) -> None:
         before: dict[Split, int] = {}

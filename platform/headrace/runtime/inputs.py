@@ -1,7 +1,7 @@
 """Where a lane's records come from: one of four kinds, each owning positions and input watermarks.
 
-    KafkaInput       the Kafka splits of a source lane            (source_input.py)
-    CollectionInput  items that travel with the job               (source_input.py)
+    KafkaInput       the Kafka splits of a source lane            (kafka_input.py)
+    CollectionInput  items that travel with the job               (collection_input.py)
     PollingInput     splits that are polled: files, connectors    (polling_input.py)
     ExchangeInput    this lane's partition of each input edge     (exchange_input.py)
 
@@ -23,6 +23,8 @@ class Inputs(Protocol):
 
     #: How many messages one read asks for.
     messages_max: int
+    #: More options for the reader, of the user's.
+    reader_options: Mapping[str, str]
 
     def resolve(self, connection: LaneConnection, record: LaneLogRecord, timeout_s: float) -> None:
         """A lane that never committed: write start positions (and stops) into its first record."""
@@ -38,6 +40,10 @@ class Inputs(Protocol):
 
     def assignment(self) -> Mapping[Split, int]:
         """What the reader is to read, from where."""
+        ...
+
+    def took_up_splits(self) -> bool:
+        """Splits came after the start and are in ``assignment`` now: the reader is to be assigned anew."""
         ...
 
     def process(self, messages: Sequence[Message], chain: Chain) -> int:

@@ -142,7 +142,7 @@ class Lane:
         self._snapshots = SnapshotSchedule(parts.tables)
         self._pace = CommitPace(parts.interval_s, clock())
         self._producer: LaneProducer | None = None
-        self._reading = LaneReading(connection, self._pause)
+        self._reading = LaneReading(connection, self._pause, parts.inputs.reader_options)
         self._outputs = LaneOutputs(parts.buffers, parts.exchange_topics, parts.sink_records, direct=parts.direct)
         self._chain: Chain | None = None
         self._in_flight: Commit | None = None
@@ -283,6 +283,8 @@ class Lane:
             self._wake_wait(HELD_WAIT_S)
             return
         self.reason = ""
+        if inputs.took_up_splits():
+            self._reading.seek(inputs.assignment())
         now_s = self._clock()
         messages: list[Any] = []
         if inputs.assignment():

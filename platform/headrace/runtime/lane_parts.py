@@ -7,18 +7,21 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from headrace.clock import now_ms
+from headrace.clock import monotonic_s, now_ms
 from headrace.datastream.connectors.polling import PollingSource
 from headrace.graph.job_graph import Edge, JobGraph, Operator, OperatorKind, Ship, Vertex
 from headrace.log.lane import LaneConnection, Split
 from headrace.protocol.attempt import Attempt
 from headrace.protocol.topics import Topics, split_lane, transactional_id
 from headrace.protocol.worker_pipe import LaneTask
+from headrace.runtime.collection_input import CollectionInput
 from headrace.runtime.commit import SinkRecord
 from headrace.runtime.exchange import EdgeBuffer
 from headrace.runtime.exchange_input import ExchangeInput
 from headrace.runtime.functions import CodeBundle, as_callable, function_ids
 from headrace.runtime.inputs import Inputs
+from headrace.runtime.kafka_input import KafkaInput
+from headrace.runtime.kafka_splits import Subscription
 from headrace.runtime.lane_log import LaneLogPartition
 from headrace.runtime.operators.chain import make_chain
 from headrace.runtime.operators.formats import make_decoder
@@ -26,8 +29,8 @@ from headrace.runtime.output import Output
 from headrace.runtime.polled_sources import polled_source
 from headrace.runtime.polling_input import PollingInput
 from headrace.runtime.ports import Chain, EdgeWriter
-from headrace.runtime.source_input import CollectionInput, KafkaInput, splits_of
 from headrace.runtime.state.tables import Tables
+from headrace.runtime.undecodable import DeadLetters, FailingJob, Undecodable
 
 COMMIT_INTERVAL_OPTION = "execution.commit-interval-ms"
 COMMIT_INTERVAL_MS = 100
@@ -61,8 +64,12 @@ class TaskParts:
         output: Output,
         bundle: CodeBundle | None = None,
         clock_ms: Callable[[], int] = now_ms,
+        clock_s: Callable[[], float] = monotonic_s,
     ) -> None:
-        """``clock_ms``: the time of day. Raises FunctionLoadError when the user's code cannot be loaded here."""
+        """``clock_ms``: the time of day; ``clock_s``: monotonic.
+
+        Raises FunctionLoadError when the user's code cannot be loaded here.
+        """
         self.graph = JobGraph.model_validate_json(task.graph)
         self.name = task.lane
         self.owner_id = f"{task.attempt}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -72,7 +79,7 @@ class TaskParts:
         default_ms = DIRECT_COMMIT_INTERVAL_MS if self.direct else COMMIT_INTERVAL_MS
         self.interval_s = int(task.config.get(COMMIT_INTERVAL_OPTION, default_ms)) / 1000
         self._task = task
-        self._clock_ms = clock_ms
+        self._clock_ms, self._clock_s = clock_ms, clock_s
         self._output = output
         self._topics = Topics(namespace)
         self._bundle = bundle or CodeBundle(task.code)
@@ -84,7 +91,6 @@ class TaskParts:
         self.exchange_topics = {e.id: self._exchange(e) for e in self.graph.outputs(vertex_id)}
         self.buffers = [self._buffer(e) for e in self.graph.outputs(vertex_id)]
         self.inputs: Inputs = self._inputs()
-        self.input_splits = self._input_splits()
         self.output_splits: list[Split] = [
             (self.exchange_topics[b.edge.id], target) for b in self.buffers for target in range(b.target_lanes)
         ]
@@ -126,17 +132,34 @@ class TaskParts:
 
     @property
     def source_group(self) -> str:
-        """Consumer group under which a Kafka source shows its positions to ordinary lag tools."""
-        return str(self.vertex.operators[0].params.get("group_id") or "")
+        """Consumer group under which a Kafka source shows its positions to ordinary lag tools; "" for none."""
+        params = self.vertex.operators[0].params
+        return str(params.get("group_id") or self.hint_group) if params.get("commit_offsets", True) else ""
 
-    def _source_splits(self) -> list[Split]:
-        partitions: Mapping[str, int] = self._task.source_partitions.get(self.vertex.operators[0].uid, {})
-        return splits_of(partitions, self.lane, self.vertex.lanes)
+    def _kafka_input(self, head: Operator) -> KafkaInput:
+        subscription = Subscription.of(head.params, self.lane, self.vertex.lanes, self._topics.name(""))
+        partitions: Mapping[str, int] = self._task.source_partitions.get(head.uid, {})
+        return KafkaInput(
+            subscription,
+            subscription.own(partitions),
+            head.params,
+            make_decoder(head.params["format"]),
+            self._undecodable(head),
+            group=str(head.params.get("group_id") or self.hint_group),
+            clock_s=self._clock_s,
+        )
+
+    def _undecodable(self, head: Operator) -> Undecodable:
+        topic = head.params.get("dead_letter_topic")
+        if topic is None:
+            return FailingJob()
+        origin = {"job": self._task.job, "source": head.name}
+        return DeadLetters(str(topic), _Sinks(self.sink_records), origin, self._clock_ms)
 
     def _inputs(self) -> Inputs:
         head = self.vertex.operators[0]
         if head.kind is OperatorKind.KAFKA_SOURCE:
-            return KafkaInput(self._source_splits(), head.params, make_decoder(head.params["format"]))
+            return self._kafka_input(head)
         if head.kind is OperatorKind.COLLECTION_SOURCE:
             return CollectionInput(self._function(head.functions["items"]), self.lane)
         source = polled_source(head, lambda: self._function(head.functions["source"]))
@@ -168,9 +191,9 @@ class TaskParts:
             return [self.lane]
         return list(range(self.graph.vertex(edge.source).lanes))
 
-    def _input_splits(self) -> dict[Split, str]:
-        """Every split this lane reads, with its edge id; "" for a Kafka source's own."""
-        head = self.vertex.operators[0]
-        if head.kind is OperatorKind.KAFKA_SOURCE:
-            return {split: "" for split in self._source_splits()}
+    @property
+    def input_splits(self) -> dict[Split, str]:
+        """Every split this lane reads, with its edge id; "" for a Kafka source's own. Any thread."""
+        if isinstance(self.inputs, KafkaInput):
+            return dict.fromkeys(self.inputs.splits, "")
         return {(self._exchange(e), self.lane): e.id for e in self.graph.inputs(self.vertex.id)}

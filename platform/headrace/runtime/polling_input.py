@@ -40,6 +40,7 @@ class PollingInput:
     """The splits of one lane; see Inputs. Asks open splits in turn, one batch for each call of ``process``."""
 
     messages_max = 1
+    reader_options: Mapping[str, str] = {}
 
     def __init__(
         self,
@@ -183,6 +184,9 @@ class PollingInput:
 
     def ended(self, end_offsets: Mapping[Split, int]) -> bool:
         return self._source.discovery_interval_ms is None and not self._open and not self._waiting
+
+    def took_up_splits(self) -> bool:
+        return False  # of those that a reader is assigned
 
     def lag(self, end_offsets: Mapping[Split, int]) -> int | None:
         return None

@@ -18,10 +18,13 @@ class CannotReadError(Exception):
 class LaneReading:
     """Reads at the lane's working positions; a reader that fails is replaced after a pause."""
 
-    def __init__(self, connection: LaneConnection, pause: Callable[[float], bool]) -> None:
-        """``pause`` waits and returns True when the lane is to stop."""
+    def __init__(
+        self, connection: LaneConnection, pause: Callable[[float], bool], options: Mapping[str, str] | None = None
+    ) -> None:
+        """``pause`` waits and returns True when the lane is to stop; ``options`` are the reader's."""
         self._connection = connection
         self._pause = pause
+        self._options = options or {}
         self._reader: LaneReader | None = None
         self._failures = 0
         self.reason = ""
@@ -30,7 +33,7 @@ class LaneReading:
         """Read on here. Raises CannotReadError when that never succeeds; gives up when the lane is to stop."""
         while positions:
             try:
-                self._reader = self._reader or self._connection.reader(committed=True)
+                self._reader = self._reader or self._connection.reader(committed=True, options=self._options)
                 self._reader.assign(positions)
                 return
             except LogError as error:

@@ -34,6 +34,7 @@ from headrace.protocol.topics import Topics
 from headrace.protocol.worker_pipe import LaneTask
 from headrace.runtime.commit import Commit, run_transaction
 from headrace.runtime.functions import CodeBundle
+from headrace.runtime.kafka_input import KafkaInput
 from headrace.runtime.lane import Lane, Phase
 from headrace.runtime.lane_parts import TaskParts
 
@@ -105,6 +106,10 @@ class SteppedCluster:
         """Output of print sinks."""
         self.printed.append(text)
 
+    def now_s(self) -> float:
+        """Virtual time in seconds."""
+        return self.time.now_ms() / 1000
+
     def submit(self, submit: Submit, code: bytes, *, wait: bool) -> SteppedJob:
         """Start the job's lanes; nothing else happens before ``run``."""
         job = SteppedJob(self, submit, code)
@@ -172,8 +177,11 @@ class SteppedJob:
         if rng.random() < kill_share:
             self.kill(name)
             self.kills += 1
-        if self.lanes[name].phase in ALIVE:
-            self.lanes[name].step()
+        lane = self.lanes[name]
+        if lane.phase in ALIVE:
+            lane.step()
+        if lane.phase is Phase.RUNNING and isinstance(lane.parts.inputs, KafkaInput):
+            lane.parts.inputs.discover(self._cluster.connection)
 
     def kill(self, name: str) -> None:
         """Forget the lane as its process's death would, and start it anew."""
@@ -191,13 +199,13 @@ class SteppedJob:
             source_partitions=self._source_partitions(self._submit.graph),
         )
         cluster = self._cluster
-        parts = TaskParts(task, NAMESPACE, cluster, self._bundle, cluster.time.now_ms)
+        parts = TaskParts(task, NAMESPACE, cluster, self._bundle, cluster.time.now_ms, cluster.now_s)
         self.lanes[name] = lane = _SteppedLane(
             parts,
             cluster.connection,
             parts.transactional_id,
             self,
-            clock=lambda: cluster.time.now_ms() / 1000,
+            clock=cluster.now_s,
             helper=_InlineCommits(),
             back_off_s=lambda: 0.0,
         )

@@ -196,7 +196,7 @@ CALLS: list[tuple[Callable[[], object], str, str, str]] = [
     (
         lambda: KafkaSource.builder().set_bounded(KafkaOffsetsInitializer.earliest()),
         "argument-invalid",
-        "set_bounded() takes latest(), timestamp() or offsets(), not earliest",
+        "set_bounded() takes latest(), committed_offsets(), timestamp() or offsets(), not earliest()",
         "",
     ),
     (

@@ -13,10 +13,11 @@ __all__ = ["KafkaOffsetResetStrategy", "KafkaOffsetsInitializer", "KafkaTopicPar
 
 
 class KafkaOffsetResetStrategy(StrEnum):
-    """Where to start when there is no committed offset for a partition."""
+    """Where to start when there is no committed offset for a partition, or one whose record is gone."""
 
     EARLIEST = "earliest"
     LATEST = "latest"
+    NONE = "none"  #: the job fails, naming the partitions
 
 
 @dataclass(frozen=True)
@@ -90,5 +91,5 @@ class KafkaOffsetsInitializer:
 
 def _checked_reset(strategy: KafkaOffsetResetStrategy) -> KafkaOffsetResetStrategy:
     if not isinstance(strategy, KafkaOffsetResetStrategy):
-        raise wrong(f"an offset reset strategy is KafkaOffsetResetStrategy.EARLIEST or LATEST, not {strategy!r:.60}")
+        raise wrong(f"an offset reset strategy is a KafkaOffsetResetStrategy, such as LATEST, not {strategy!r:.60}")
     return strategy

@@ -19,6 +19,18 @@ def checked_topic(where: str, topic: str) -> str:
     return topic
 
 
+def checked_pattern(pattern: str) -> str:
+    """The regular expression, if Python can read it; else the user's line is named."""
+    try:
+        re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise wrong(
+            f"set_topic_pattern(): {pattern!r:.80} is no regular expression: {error}",
+            hint='a pattern is matched with whole topic names, such as "orders-.*"',
+        ) from None
+    return pattern
+
+
 def checked_bootstrap(servers: str) -> str:
     """The text, if it has the form of bootstrap servers; else the user's line is named."""
     if not isinstance(servers, str) or not addresses(servers):

@@ -23,11 +23,15 @@ __all__ = [
 class JsonDeserializationSchema(DeserializationSchema):
     """Any JSON text to what Python has for it: dict, list, str, int, float, bool, None. Not in PyFlink.
 
-    A record that is not JSON fails the job; topic, partition and offset are named.
+    A record that is not JSON fails the job; topic, partition and offset are named. With ``ignore_parse_errors`` it is
+    left out instead.
     """
 
+    def __init__(self, *, ignore_parse_errors: bool = False) -> None:
+        self._tolerant = ignore_parse_errors
+
     def format(self) -> dict[str, Any]:
-        return {"kind": "json"}
+        return {"kind": "json", **_tolerance(self._tolerant)}
 
     def produced_type(self) -> TypeInformation:
         return Types.PICKLED_BYTE_ARRAY()
@@ -40,15 +44,16 @@ class JsonRowDeserializationSchema(DeserializationSchema):
     named. Make one with ``builder()``.
     """
 
-    def __init__(self, type_info: RowTypeInfo) -> None:
+    def __init__(self, type_info: RowTypeInfo, *, ignore_parse_errors: bool = False) -> None:
         self._type_info = type_info
+        self._tolerant = ignore_parse_errors
 
     @staticmethod
     def builder() -> JsonRowDeserializationSchemaBuilder:
         return JsonRowDeserializationSchemaBuilder()
 
     def format(self) -> dict[str, Any]:
-        return {"kind": "json_row", "fields": self._type_info.describe()["row"]}
+        return {"kind": "json_row", "fields": self._type_info.describe()["row"], **_tolerance(self._tolerant)}
 
     def produced_type(self) -> TypeInformation:
         return self._type_info
@@ -59,6 +64,12 @@ class JsonRowDeserializationSchemaBuilder:
 
     def __init__(self) -> None:
         self._type_info: RowTypeInfo | None = None
+        self._tolerant = False
+
+    def ignore_parse_errors(self) -> JsonRowDeserializationSchemaBuilder:
+        """Leave out records that cannot be decoded, instead of failing the job."""
+        self._tolerant = True
+        return self
 
     def type_info(self, type_info: TypeInformation) -> JsonRowDeserializationSchemaBuilder:
         """The Row type, from ``Types.ROW_NAMED(names, types)``."""
@@ -72,7 +83,7 @@ class JsonRowDeserializationSchemaBuilder:
                 code="connector-incomplete",
                 hint="call type_info(Types.ROW_NAMED([...], [...]))",
             )
-        return JsonRowDeserializationSchema(self._type_info)
+        return JsonRowDeserializationSchema(self._type_info, ignore_parse_errors=self._tolerant)
 
 
 class JsonSerializationSchema(SerializationSchema):
@@ -137,6 +148,10 @@ def _checked_row(type_info: TypeInformation) -> RowTypeInfo:
     if not isinstance(type_info, RowTypeInfo):
         raise wrong(f"a Row type from Types.ROW_NAMED(names, types) is needed, not {type_info!r:.80}")
     return type_info
+
+
+def _tolerance(tolerant: bool) -> dict[str, Any]:
+    return {"tolerant": True} if tolerant else {}
 
 
 def _plain(value: Any) -> Any:

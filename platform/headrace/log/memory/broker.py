@@ -99,6 +99,12 @@ class MemoryBroker:
                 elif len(have) != partitions:
                     raise BrokerError("TOPIC_ALREADY_EXISTS", f"{name} has {len(have)} partitions")
 
+    def add_partitions(self, topic: str, count: int) -> None:
+        """Raise the partition count of a topic to ``count``."""
+        with self.changed:
+            have = self._topics[topic]
+            have += [Partition(topic, i) for i in range(len(have), count)]
+
     def delete_topics(self, names: Iterable[str]) -> None:
         with self.changed:
             for name in names:

@@ -11,6 +11,9 @@ from headrace.common.types import Row
 
 Decode = Callable[[Sequence[bytes | None]], list[Any]]
 
+#: What decoders raise for bytes that they cannot read; RecursionError for JSON nested too deep.
+REFUSALS = (ValueError, TypeError, RecursionError)
+
 
 class UndecodableRecordError(Exception):
     """A source record is not what the format says. The lane cannot pass it: a restart meets it again."""
@@ -42,7 +45,7 @@ def _tolerant(decode: Decode) -> Decode:
     def batch(values: Sequence[bytes | None]) -> list[Any]:
         try:
             return decode(values)
-        except (ValueError, TypeError):
+        except REFUSALS:
             return [_or_none(decode, value) for value in values]
 
     return batch
@@ -51,7 +54,7 @@ def _tolerant(decode: Decode) -> Decode:
 def _or_none(decode: Decode, value: bytes | None) -> Any:
     try:
         return decode([value])[0]
-    except (ValueError, TypeError):
+    except REFUSALS:
         return None
 
 
@@ -86,7 +89,7 @@ def locate(
     for value, offset in zip(values, offsets, strict=True):
         try:
             decode([value])
-        except (ValueError, TypeError) as error:
+        except REFUSALS as error:
             return UndecodableRecordError(split, offset, f"{error} in {_excerpt(value)}")
     raise AssertionError("a batch was refused, but none of its records")
 

@@ -1,93 +1,107 @@
-"""Inputs of source lanes: Kafka splits, and collections that travel with the job."""
+"""Input of a source lane that reads Kafka: its partitions, decoded in batches, one watermark for each.
+
+A lane owns a partition for life (kafka_splits). Those of its first start are in its first commit; one that is found
+later is read from its beginning and is in the next commit.
+"""
 
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from operator import methodcaller
 from typing import Any
 
+from headrace.errors import UsageError
 from headrace.log.lane import LaneConnection, Message, Split
 from headrace.protocol.data import LaneLogRecord
-from headrace.runtime.operators.formats import Decode, locate
+from headrace.runtime import kafka_positions
+from headrace.runtime.kafka_splits import Subscription, split_name, split_of
+from headrace.runtime.operators.formats import REFUSALS, Decode
 from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, Chain
 from headrace.runtime.split_idleness import SplitIdleness
+from headrace.runtime.undecodable import Undecodable
 
-
-def splits_of(partitions: Mapping[str, int], lane: int, lanes: int) -> list[Split]:
-    """The Kafka partitions a source lane owns for the life of an incarnation."""
-    return [
-        (topic, partition)
-        for topic in sorted(partitions)
-        for partition in range(partitions[topic])
-        if (zlib.crc32(topic.encode()) + partition) % lanes == lane
-    ]
-
-
-def split_name(split: Split) -> str:
-    return f"{split[0]}/{split[1]}"
-
+#: Between two looks for new partitions, as in Flink.
+DISCOVERY_INTERVAL_MS = 300_000
+CALL_TIMEOUT_S = 5.0
 
 _topic_of, _partition_of = methodcaller("topic"), methodcaller("partition")
 
 
-class StartPositionError(Exception):
-    """A start or stop position of a Kafka source cannot be resolved."""
-
-
 class KafkaInput:
-    """The Kafka partitions of one source lane: decoded in batches, one watermark per partition."""
+    """See Inputs. ``discover`` alone is called from another thread than the lane's."""
 
     messages_max = 4_000
 
     def __init__(
         self,
+        subscription: Subscription,
         splits: Sequence[Split],
         params: Mapping[str, Any],
         decode: Decode,
+        undecodable: Undecodable,
+        *,
+        group: str,
+        clock_s: Callable[[], float],
     ) -> None:
-        """``decode`` turns the values of a batch into records."""
+        """``splits``: this lane's partitions as of the job's start, none for a pattern.
+
+        ``decode`` turns the values of a batch into records. ``group``: whose committed offsets are meant.
+        """
+        properties: Mapping[str, str] = params.get("properties") or {}
+        self.reader_options: Mapping[str, str] = {k: v for k, v in properties.items() if k != "bootstrap.servers"}
+        self._subscription = subscription
         self._splits = list(splits)
         self._params = params
         self._decode = decode
+        self._undecodable = undecodable
+        self._group = group
         self._chain: Chain | None = None
         self._positions: dict[str, int] = {}
         self._stops: dict[str, int] = {}
         watermark = params.get("watermark") or {}
         self._idleness = SplitIdleness(watermark.get("idleness_ms") or 0)
+        self._later: dict[Split, int] = {}  #: found after the start, with their first offsets
+        self._found: deque[dict[Split, int]] = deque()  #: found, and not taken up yet
+        self._discovery_s = self._discovery_interval_s()
+        self._clock_s = clock_s
+        self._discover_s = clock_s() + self._discovery_s
+
+    def _discovery_interval_s(self) -> float:
+        given = self._params.get("discovery_interval_ms")
+        interval_ms = DISCOVERY_INTERVAL_MS if given is None else given
+        fixed = bool(self._params.get("bounded")) or self._subscription.partitions is not None
+        return math.inf if fixed or interval_ms <= 0 else interval_ms / 1000
+
+    def attach(self, chain: Chain) -> None:
+        """The chain whose watermark generators follow this input."""
+        self._chain = chain
+
+    # ---- positions
 
     def resolve(self, connection: LaneConnection, record: LaneLogRecord, timeout_s: float) -> None:
-        starts = self._resolve_positions(connection, self._params["starting"], timeout_s)
+        if self._subscription.pattern is not None:
+            topics = self._subscription.existing(connection, timeout_s)
+            if not topics:
+                raise UsageError(
+                    "topic-pattern-empty",
+                    f"no topic fits the pattern {self._subscription.pattern!r}",
+                    hint="create the first of them, or correct the pattern: it is matched with whole names",
+                )
+            self._splits = self._subscription.own(topics)
+        starts = kafka_positions.starting(connection, self._splits, self._params["starting"], self._group, timeout_s)
         record.positions = {split_name(s): offset for s, offset in starts.items()}
         if self._params.get("bounded"):
-            stops = self._resolve_positions(connection, self._params["bounded"], timeout_s)
+            stops = kafka_positions.stopping(
+                connection, self._splits, self._params["bounded"], self._group, timeout_s
+            )
             record.stops = {split_name(s): offset for s, offset in stops.items()}
 
-    def _resolve_positions(
-        self, connection: LaneConnection, rule: Mapping[str, Any], timeout_s: float
-    ) -> dict[Split, int]:
-        kind = rule["kind"]
-        if kind == "timestamp":
-            return dict(connection.offsets_for_time(self._splits, int(rule["timestamp_ms"]), timeout_s))
-        if kind in ("earliest", "latest"):
-            return {s: connection.bounds(*s, timeout_s)[kind == "latest"] for s in self._splits}
-        if kind == "offsets":
-            given: Mapping[str, int] = rule.get("offsets") or {}
-        elif kind == "committed":
-            hints = connection.hints(str(self._params.get("group_id") or ""), self._splits, timeout_s)
-            given = {split_name(s): offset for s, (offset, _) in hints.items()}
-        else:
-            raise StartPositionError(f"unknown position rule {kind!r}")
-        reset = rule.get("reset", "earliest")
-        missing = [s for s in self._splits if split_name(s) not in given]
-        if missing and reset == "none":
-            raise StartPositionError(f"no {kind} offset for {', '.join(map(split_name, missing))}")
-        fallback = {s: connection.bounds(*s, timeout_s)[reset == "latest"] for s in missing}
-        return {s: fallback[s] if s in fallback else given[split_name(s)] for s in self._splits}
-
     def restore(self, record: LaneLogRecord) -> None:
-        self._positions = dict(record.positions)
+        later = {split_name(split): offset for split, offset in self._later.items()}
+        self._positions = {**later, **record.positions}
+        self._splits = [split_of(name) for name in self._positions]
         self._stops = dict(record.stops)
 
     def record_into(self, record: LaneLogRecord) -> None:
@@ -96,9 +110,10 @@ class KafkaInput:
         if self._chain is not None:
             record.split_watermarks = self._chain.split_watermarks()
 
-    def attach(self, chain: Chain) -> None:
-        """The chain whose watermark generators follow this input."""
-        self._chain = chain
+    @property
+    def splits(self) -> list[Split]:
+        """Partitions that are read; any thread."""
+        return list(self._splits)
 
     def assignment(self) -> Mapping[Split, int]:
         return {
@@ -106,6 +121,32 @@ class KafkaInput:
             for s in self._splits
             if self._positions[split_name(s)] < self._stops.get(split_name(s), MAX_WATERMARK)
         }
+
+    # ---- partitions that come later
+
+    def discover(self, connection: LaneConnection) -> None:
+        """Look for new partitions when it is time to; the lane takes them up in its next turn. Raises LogError."""
+        if self._clock_s() < self._discover_s:
+            return
+        known = {*self._splits, *(split for found in self._found for split in found)}
+        counts = self._subscription.existing(connection, CALL_TIMEOUT_S)
+        new = [split for split in self._subscription.own(counts) if split not in known]
+        if new:
+            self._found.append({split: connection.bounds(*split, CALL_TIMEOUT_S)[0] for split in new})
+        self._discover_s = self._clock_s() + self._discovery_s
+
+    def took_up_splits(self) -> bool:
+        if not self._found:
+            return False
+        while self._found:
+            found = self._found.popleft()
+            new = {split: offset for split, offset in found.items() if split_name(split) not in self._positions}
+            self._later.update(new)
+            self._positions.update({split_name(split): offset for split, offset in new.items()})
+            self._splits = [*self._splits, *new]
+        return True
+
+    # ---- records
 
     def process(self, messages: Sequence[Message], chain: Chain) -> int:
         if not messages:
@@ -121,16 +162,17 @@ class KafkaInput:
             messages = [m for m in messages if m.offset() < stop]
             if not messages:
                 return 0
-        raw = [m.value() for m in messages]
         try:
-            values = self._decode(raw)
-        except (ValueError, TypeError) as error:
-            raise locate(self._decode, raw, split, [m.offset() for m in messages]) from error
+            values = self._decode([m.value() for m in messages])
+        except REFUSALS:
+            values = self._undecodable.values(self._decode, messages, split)
         times = [m.timestamp()[1] for m in messages]
         chain.process_source(values, times, split)
         self._positions[split] = messages[-1].offset() + 1
         self._idleness.heard(split)
         return len(messages)
+
+    # ---- event time and the end
 
     def watermark(self, now_s: float) -> int:
         if self._chain is None or not self._splits:
@@ -178,60 +220,3 @@ def _by_split(messages: Sequence[Message]) -> list[tuple[str, Sequence[Message]]
     for message, partition in zip(messages, partitions, strict=True):
         groups.setdefault((message.topic(), partition), []).append(message)
     return [(split_name(split), group) for split, group in groups.items()]
-
-
-class CollectionInput:
-    """Items that travel with the job, read by lane 0; the position is the index of the next item."""
-
-    messages_max = 1
-    SPLIT = "collection"
-    SLICE = 1_000
-
-    def __init__(self, items: Sequence[Any], lane: int) -> None:
-        self._items = items if lane == 0 else ()
-        self._position = 0
-        self._chain: Chain | None = None
-
-    def attach(self, chain: Chain) -> None:
-        self._chain = chain
-
-    def resolve(self, connection: LaneConnection, record: LaneLogRecord, timeout_s: float) -> None:
-        record.positions = {self.SPLIT: 0}
-
-    def restore(self, record: LaneLogRecord) -> None:
-        self._position = record.positions.get(self.SPLIT, 0)
-
-    def record_into(self, record: LaneLogRecord) -> None:
-        record.positions = {self.SPLIT: self._position}
-        if self._chain is not None:
-            record.split_watermarks = self._chain.split_watermarks()
-
-    def assignment(self) -> Mapping[Split, int]:
-        return {}
-
-    def process(self, messages: Sequence[Message], chain: Chain) -> int:
-        """Feeds the next slice; there are no messages."""
-        batch = self._items[self._position : self._position + self.SLICE]
-        if batch:
-            chain.process_source(batch, [None] * len(batch), self.SPLIT)
-            self._position += len(batch)
-        return len(batch)
-
-    def watermark(self, now_s: float) -> int:
-        if self._chain is None or not self._items:
-            return MIN_WATERMARK
-        return self._chain.split_watermarks().get(self.SPLIT, MIN_WATERMARK)
-
-    def idle(self, now_s: float) -> bool:
-        return not self._items
-
-    def ended(self, end_offsets: Mapping[Split, int]) -> bool:
-        return self._position >= len(self._items)
-
-    def lag(self, end_offsets: Mapping[Split, int]) -> int | None:
-        return len(self._items) - self._position
-
-    def wait_s(self) -> float:
-        return math.inf
-
-    def close(self) -> None: ...
