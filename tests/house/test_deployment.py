@@ -153,10 +153,10 @@ def test_our_containers_may_do_little(service: Service) -> None:
 
 
 def test_taskmanagers_have_different_stable_ids() -> None:
-    ids = [
-        service.command[service.command.index("--id") + 1] for service in OURS.values() if "--id" in service.command
-    ]
-    assert len(set(ids)) == len(ids) == 2
+    taskmanagers = {name: service for name, service in OURS.items() if service.command == ["taskmanager"]}
+    ids = {name: service.environment["HEADRACE_TASKMANAGER_ID"] for name, service in taskmanagers.items()}
+    assert ids == {name: name for name in taskmanagers} and len(ids) == 2
+    assert {service.hostname for service in taskmanagers.values()} == ids.keys()
 
 
 @pytest.mark.parametrize("name", KAFKA_PROPERTIES)

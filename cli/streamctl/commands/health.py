@@ -95,6 +95,7 @@ def _taskmanager(settings: Settings) -> str:
     """What is wrong with it; "" when a TaskManager of this host keeps its record up."""
     import socket
 
+    import psutil
     import redis
     from pydantic import ValidationError
 
@@ -115,4 +116,8 @@ def _taskmanager(settings: Settings) -> str:
         return "a record in Redis is unreadable"
     if settings.taskmanager_id is not None:
         found = [record for record in found if record.id == settings.taskmanager_id]
-    return "" if any(record.host == host for record in found) else f"no TaskManager of host {host} is registered"
+    here = [record for record in found if record.host == host]
+    if not here:
+        return f"no TaskManager of host {host} is registered"
+    dead = all(not psutil.pid_exists(record.pid) for record in here)
+    return f"TaskManager {here[0].id} was process {here[0].pid}, which is gone" if dead else ""
