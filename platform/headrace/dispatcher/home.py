@@ -66,7 +66,7 @@ TICK_S_MAX = 30.0
 COMPACTED_S = 0.2
 #: Effects that wait; beyond, no record is read.
 EFFECTS_MAX = 1000
-STOP_S = 5.0
+STOP_S = 3.0
 
 
 @dataclass(frozen=True)

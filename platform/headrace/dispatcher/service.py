@@ -48,6 +48,7 @@ from headrace.telemetry import process_log
 log = structlog.get_logger(__name__)
 
 EXIT_CRASHED = 70
+#: More than the bounds of all steps of a stop together: homes and membership 5 s, REST 3 s, clients 3 s.
 STOP_S = 15.0
 CONNECT_PAUSE_S = 1.0
 REST_STOP_S = 3.0

@@ -42,7 +42,7 @@ from headrace.log.kafka_options import DISCONNECTED, client_options
 log = structlog.get_logger(__name__)
 
 READS_AT_ONCE_MAX = 4
-CLOSE_TIMEOUT_S = 3.0
+CLOSE_TIMEOUT_S = 1.0
 RETRY_PAUSE_S = 0.1
 #: The producer itself gives a record up after this, longer than any append waits.
 MESSAGE_TIMEOUT_MS = 30_000
