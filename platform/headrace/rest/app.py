@@ -11,7 +11,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.routing import Match
+from starlette.types import ASGIApp, Scope
 
 import headrace
 from headrace.errors import HeadraceError, UnavailableError
@@ -24,6 +25,8 @@ from headrace.rest.inbox import Inbox
 from headrace.rest.services import Services
 from headrace.store.port import StoreUnavailableError
 from headrace.telemetry.rest_metrics import RestMetrics
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def application(services: Services, access: Access) -> ASGIApp:
@@ -84,7 +87,8 @@ def _answer_errors(app: FastAPI) -> None:
             hint="/api/v1/docs lists what there is",
         )
         answer = errors.answer(request.url.path, said, error.status_code)
-        answer.headers.update(error.headers or {})
+        if error.status_code == 405:
+            answer.headers["Allow"] = ", ".join(_methods(app, request.scope))
         return answer
 
     @app.exception_handler(Exception)
@@ -92,3 +96,12 @@ def _answer_errors(app: FastAPI) -> None:
         """A mistake of ours; the server's log has it with its traceback."""
         said = UnavailableError("rest-internal", "the Dispatcher failed to answer", hint="its log says why")
         return errors.answer(request.url.path, said)
+
+
+def _methods(app: FastAPI, scope: Scope) -> list[str]:
+    """Every method that some route takes at this path; the router itself names those of one route only."""
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in app.routes)
+    ]

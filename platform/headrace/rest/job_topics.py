@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from headrace.graph.job_graph import JobGraph, Operator
+from headrace.graph.job_graph import JobGraph, Operator, OperatorKind
 from headrace.jobmaster.job_topics import topics_read, topics_written
 from headrace.protocol.control import JobRecord
 from headrace.protocol.topics import Topics
@@ -33,8 +33,8 @@ async def topics_of(services: Services, record: JobRecord, graph: JobGraph | Non
     uses = [] if graph is None else uses_of(services.topics, record, graph)
     if not uses:
         return JobTopics(job_id=record.job_id, topics=[])
-    counts = await services.kafka.partitions(use.name for use in uses)
-    splits = {use.name: [(use.name, p) for p in range(counts[use.name] or 0)] for use in uses}
+    counts = await services.kafka.partitions(use.name for use in uses if use.role is not Role.PATTERN)
+    splits = {use.name: [(use.name, p) for p in range(counts.get(use.name) or 0)] for use in uses}
     ends = await services.kafka.end_offsets(split for each in splits.values() for split in each)
     groups = sorted({use.group for use in uses if use.group and splits[use.name]})
     hints = await asyncio.gather(
@@ -46,7 +46,7 @@ async def topics_of(services: Services, record: JobRecord, graph: JobGraph | Non
     read_to = dict(zip(groups, hints, strict=True))
     return JobTopics(
         job_id=record.job_id,
-        topics=[_shown(use, counts[use.name], ends, read_to.get(use.group or "", {})) for use in uses],
+        topics=[_shown(use, counts.get(use.name), ends, read_to.get(use.group or "", {})) for use in uses],
     )
 
 
@@ -67,10 +67,13 @@ def uses_of(topics: Topics, record: JobRecord, graph: JobGraph) -> list[_Use]:
 
 def _of_operator(operator: Operator, own_group: str) -> Iterator[_Use]:
     group = str(operator.params.get("group_id") or own_group) if operator.params.get("commit_offsets", True) else None
+    is_source = operator.kind is OperatorKind.KAFKA_SOURCE
+    if is_source and (pattern := operator.params.get("topic_pattern")):
+        yield _Use(str(pattern), Role.PATTERN, group)  # never tried on names here: it is the user's, and may not end
     for name in topics_read(operator):
         yield _Use(name, Role.SOURCE, group)
     for name in topics_written(operator):
-        yield _Use(name, Role.SINK)
+        yield _Use(name, Role.DEAD_LETTERS if is_source else Role.SINK)
 
 
 def _shown(use: _Use, count: int | None, ends: Mapping[Split, int], read_to: Mapping[Split, int]) -> JobTopic:

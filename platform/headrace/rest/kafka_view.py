@@ -27,9 +27,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from headrace.errors import UnavailableError
 from headrace.log.control import ControlRecord, LogUnavailableError
 from headrace.log.control_tails import control_record
-from headrace.log.group_offsets import GroupOffsets
 from headrace.log.kafka_options import client_options, reader_options
-from headrace.log.lane import LogError
 
 CALL_S = 5.0
 THREADS = 2
@@ -44,6 +42,7 @@ POLL_S = 0.5
 
 Split = tuple[str, int]
 K = TypeVar("K")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,15 +85,7 @@ class KafkaView:
 
     async def committed(self, group: str, splits: Iterable[Split]) -> dict[Split, int]:
         """Offsets that a group has committed, where it has. Raises LogUnavailableError, UnavailableError."""
-        offsets = GroupOffsets(group, self._options)
-        self._enter()
-        try:
-            found = await asyncio.get_running_loop().run_in_executor(self._pool, offsets.read, list(splits), CALL_S)
-        except LogError as error:
-            raise LogUnavailableError(f"offsets of group {group}: {error}") from error
-        finally:
-            self._looking -= 1
-        return {split: offset for split, (offset, _) in found.items()}
+        return await self._in_thread(f"offsets of group {group}", _committed, self._options, group, list(splits))
 
     async def last(
         self,
@@ -109,13 +100,7 @@ class KafkaView:
         Raises LogUnavailableError, UnavailableError ("rest-busy").
         """
         search = _Search(self._options, topic, partition, weight, enough)
-        self._enter()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, search.run)
-        except KafkaException as error:
-            raise LogUnavailableError(f"read of {topic}/{partition}: {error.args[0].str()}") from error
-        finally:
-            self._looking -= 1
+        return await self._in_thread(f"read of {topic}/{partition}", search.run)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -127,6 +112,15 @@ class KafkaView:
                 "rest-busy", f"{LOOKS_AT_ONCE_MAX} look-ups in Kafka are under way", hint="ask again in a moment"
             )
         self._looking += 1
+
+    async def _in_thread(self, what: str, call: Callable[..., T], *arguments: Any) -> T:
+        self._enter()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, call, *arguments)
+        except KafkaException as error:
+            raise LogUnavailableError(f"{what}: {error.args[0].str()}") from error
+        finally:
+            self._looking -= 1
 
     async def _ask(self, call: Callable[[AdminClient], Mapping[K, Future[Any]]], fine: int) -> dict[K, Any]:
         """Results by key, None where the call failed with ``fine``."""
@@ -149,6 +143,16 @@ class KafkaView:
                 raise answer
             results[key] = None if isinstance(answer, KafkaException) else answer
         return results
+
+
+def _committed(options: Mapping[str, Any], group: str, splits: list[Split]) -> dict[Split, int]:
+    """By a consumer that never joins: the admin client's request for this can end the process when a broker dies."""
+    consumer = Consumer(reader_options(options, wait_ms=5) | {"group.id": group})
+    try:
+        found = consumer.committed([TopicPartition(*split) for split in splits], timeout=CALL_S)
+    finally:
+        consumer.close()
+    return {(tp.topic, tp.partition): tp.offset for tp in found if tp.error is None and tp.offset >= 0}
 
 
 class _Search:

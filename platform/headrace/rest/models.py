@@ -142,6 +142,8 @@ class Role(StrEnum):
     SINK = "sink"
     EXCHANGE = "exchange"
     LANE_LOG = "lane-log"
+    DEAD_LETTERS = "dead-letters"
+    PATTERN = "source-pattern"
 
 
 class TopicPartitionView(BaseModel):
@@ -152,7 +154,10 @@ class TopicPartitionView(BaseModel):
 
 
 class JobTopic(BaseModel):
-    """A topic that the job reads or writes. ``partitions`` is null when there is no such topic (any more)."""
+    """A topic that the job reads or writes. ``partitions`` is null when there is no such topic (any more).
+
+    Of a source that takes topics by a pattern, ``name`` is the pattern, and its lag stands at the vertex.
+    """
 
     name: str
     role: Role

@@ -147,7 +147,10 @@ def test_a_method_that_is_not_there() -> None:
     async def story(here: World) -> None:
         response = await here.client.delete(f"/api/v1/jobs/{JOB}")
         assert (response.status_code, response.json()["error"]["code"]) == (405, "rest-refused")
-        assert "GET" in response.headers["allow"]
+        assert response.headers["allow"] == "GET"
+        assert (await here.client.put("/api/v1/jobs")).headers["allow"] == "GET, POST"
+        flinks = await here.client.put(f"/v1/jobs/{JOB}")
+        assert (flinks.headers["allow"], list(flinks.json())) == ("GET, PATCH", ["errors"])
 
     run(story)
 
