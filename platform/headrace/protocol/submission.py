@@ -21,6 +21,9 @@ JobIdText = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 RequestId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,100}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
+#: Delays and numbers of restarts end here: thirty years, and the largest int of Flink.
+DELAY_MS_MAX, RESTARTS_MAX = 10**12, 2**31 - 1
+
 #: A submission, code included, must fit one Kafka message.
 SUBMISSION_BYTES_MAX = 900_000
 
@@ -36,8 +39,8 @@ class UploadedCode(Strict):
     """The code bundle already in ``<ns>.artifacts``: chunks at consecutive offsets from ``offset``."""
 
     sha256: Sha256
-    partition: int = 0
-    offset: int = Field(ge=0)
+    partition: int = Field(0, ge=0, lt=2**31)
+    offset: int = Field(ge=0, lt=2**62)
     chunks: int = Field(ge=1, le=10_000)
 
 
@@ -53,8 +56,8 @@ class FixedDelay(Strict):
     """Restart after the same delay, up to ``attempts`` times without a commit between."""
 
     type: Literal["fixed-delay"] = "fixed-delay"
-    attempts: int = Field(3, ge=0)
-    delay_ms: int = Field(1000, ge=0)
+    attempts: int = Field(3, ge=0, le=RESTARTS_MAX)
+    delay_ms: int = Field(1000, ge=0, le=DELAY_MS_MAX)
 
 
 class ExponentialDelay(Strict):
@@ -65,10 +68,10 @@ class ExponentialDelay(Strict):
     """
 
     type: Literal["exponential-delay"] = "exponential-delay"
-    attempts: int = Field(3, ge=0)
-    initial_ms: int = Field(1000, ge=0)
-    max_ms: int = Field(60_000, ge=0)
-    multiplier: float = Field(1.5, ge=1)
+    attempts: int = Field(3, ge=0, le=RESTARTS_MAX)
+    initial_ms: int = Field(1000, ge=0, le=DELAY_MS_MAX)
+    max_ms: int = Field(60_000, ge=0, le=DELAY_MS_MAX)
+    multiplier: float = Field(1.5, ge=1, le=1000)
 
 
 class NoRestart(Strict):
