@@ -248,6 +248,8 @@ def test_a_strangers_value_stops_nobody(request):
             with redis.Redis.from_url(request.getfixturevalue("redis_url")) as client:
                 client.hset(two.a.keys.declarations, OTHER, "not json")
                 client.set(two.a.keys.taskmanager("tm-1"), '{"id": 1}', px=5_000)
+                client.set(two.a.keys.home(0), "a value that never expires")
+            assert await two.a.acquire(two.a.keys.home(0), "a")
             assert await two.a.put_taskmanager(taskmanager("x", tm_id="tm-2"))
             assert await two.a.declare(SlotDeclaration(job_id=JOB, epoch=5, needed=2, since_ms=1))
             assert list(await two.a.declarations()) == [JOB]

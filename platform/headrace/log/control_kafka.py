@@ -154,10 +154,8 @@ class ControlKafka:
             )
 
     async def close(self) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._pool, self._appends.close)
-        await loop.run_in_executor(self._pool, self._tails.close)
-        await loop.run_in_executor(self._pool, self._readers.close)
+        for close in (self._appends.close, self._tails.close, self._readers.close):
+            await asyncio.to_thread(close)  # not in the pool: reads that wait for a dead broker may fill it
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     # ---- topics

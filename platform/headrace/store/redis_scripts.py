@@ -33,10 +33,10 @@ redis.call('SREM', KEYS[2], ARGV[1])
 return redis.call('DEL', KEYS[1])
 """
 
-#: KEYS lease; ARGV holder, ttl_ms
+#: KEYS lease; ARGV holder, ttl_ms. A value that never expires was put there by a stranger, and is no lease.
 ACQUIRE = """
 local stored = redis.call('GET', KEYS[1])
-if stored and stored ~= ARGV[1] then return 0 end
+if stored and stored ~= ARGV[1] and redis.call('PTTL', KEYS[1]) ~= -1 then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
