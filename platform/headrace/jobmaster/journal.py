@@ -11,7 +11,7 @@ from headrace.clock import now_ms
 from headrace.log.control import ControlLog, ControlRecord
 from headrace.log.insist import insist
 from headrace.protocol.control import Claim, CommandDone, JobEvent, JobResult, Plan
-from headrace.protocol.fence import Claimed, PlanFence, claim_key, plan_key
+from headrace.protocol.fence import PlanFence, claim_key, plan_key
 from headrace.protocol.job_log import done_key, result_key
 from headrace.protocol.topics import Topics, home_partition
 
@@ -41,28 +41,25 @@ class Journal:
         self.epoch = await self._append(self._topics.plans, claim_key(self._job_id), claim)
         fence = PlanFence()
         for record in await self._plans(0, self.epoch):
+            if not record.key.startswith(f"{self._job_id}/"):
+                continue  # plans are long: those of other jobs are not even parsed
             fence.feed(record.offset, record.key, record.value)
-            job_id, _, rest = record.key.partition("/plan/")
-            if job_id == self._job_id and rest.isdigit():
-                self._stale_plans.add(int(rest))
+            epoch = record.key.rpartition("/plan/")[2]
+            if epoch.isdigit():
+                self._stale_plans.add(int(epoch))
         return fence.plan(self._job_id)
 
     async def newer_claim(self) -> int | None:
         """The epoch of a JobMaster that took command after this one, as of now."""
         end = await insist(lambda: self._log.end_offset(self._topics.plans, self.partition))
-        fence = PlanFence()
-        for record in await self._plans(self.epoch + 1, end):
-            fence.feed(record.offset, record.key, record.value)
-        newest = fence.epoch(self._job_id)
-        return newest if newest > self.epoch else None
+        claims = [record.offset for record in await self._plans(self.epoch + 1, end) if self._is_claim(record)]
+        return max(claims, default=None)
 
     async def await_newer_claim(self) -> int:
         """Follow the partition until another JobMaster takes command; its epoch."""
-        fence = PlanFence()
         async for record in self._log.tail(self._topics.plans, self.partition, self.epoch + 1):
-            change = fence.feed(record.offset, record.key, record.value)
-            if isinstance(change, Claimed) and change.job_id == self._job_id:
-                return change.epoch
+            if self._is_claim(record):
+                return record.offset
         raise RuntimeError("the tail of a topic ended")
 
     async def write_plan(self, plan: Plan) -> None:
@@ -91,6 +88,9 @@ class Journal:
                 at_ms=now_ms(),
             )
         )
+
+    def _is_claim(self, record: ControlRecord) -> bool:
+        return record.key == claim_key(self._job_id) and record.value is not None
 
     async def _plans(self, start: int, end: int) -> list[ControlRecord]:
         return await insist(lambda: self._log.read(self._topics.plans, self.partition, start, end))

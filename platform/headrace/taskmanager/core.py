@@ -23,6 +23,7 @@ from headrace.taskmanager.draft import Draft, IllegalEventError
 from headrace.taskmanager.model import (
     HELD,
     CaughtUp,
+    CodeDelayed,
     CodeMissing,
     CodeReady,
     Deaths,
@@ -93,6 +94,10 @@ def _take(draft: Draft, event: Event) -> None:
             _exited(draft, event)
         case CodeReady():
             draft.code[event.sha256] = event.path
+        case CodeDelayed():
+            for lane in _waiting_for(draft, event.sha256):
+                draft.lanes[lane.key] = replace(lane, reason=event.error)
+                draft.report(draft.lanes[lane.key])
         case CodeMissing():
             _no_code(draft, event)
         case Tick():
@@ -250,9 +255,12 @@ def _reread(draft: Draft, event: PlansReread) -> None:
 
 def _no_code(draft: Draft, event: CodeMissing) -> None:
     draft.code.pop(event.sha256, None)
-    for lane in list(draft.lanes.values()):
-        desired = draft.jobs.get(lane.job)
-        code = desired.plan.code if desired else None
-        if lane.state is LaneState.SCHEDULED and code is not None and code.sha256 == event.sha256:
-            failure = Failure(error=f"code-missing: {event.error}", lane=lane.name, retryable=False)
-            draft.move(lane, LaneState.FAILED, failure.error, failure=failure)
+    for lane in _waiting_for(draft, event.sha256):
+        failure = Failure(error=f"code-missing: {event.error}", lane=lane.name, retryable=False)
+        draft.move(lane, LaneState.FAILED, failure.error, failure=failure)
+
+
+def _waiting_for(draft: Draft, sha256: str) -> list[Lane]:
+    """Lanes that are to start with this code package."""
+    jobs = {job_id for job_id, at in draft.jobs.items() if at.plan.code is not None and at.plan.code.sha256 == sha256}
+    return [lane for lane in draft.lanes.values() if lane.state is LaneState.SCHEDULED and lane.job in jobs]

@@ -43,7 +43,7 @@ class Heartbeat:
         self.changed = asyncio.Event()
 
     async def take_id(self) -> None:
-        """Write the first record, once no other instance lives.
+        """Write the record, once no other instance lives.
 
         A dead one's record stands for TASKMANAGER_TTL_MS, unless it was the last in this directory. Without a
         store the id is taken without asking. Raises UsageError (taskmanager-id-taken).
@@ -91,8 +91,9 @@ class Heartbeat:
     async def _beat(self) -> None:
         record = self._record()
         try:
-            if not await self._store.put_taskmanager(record):
-                raise id_taken(record.id, "another instance has taken it over while Redis was away")
+            if not await self._store.put_taskmanager(record, replaces=self._identity.previous or None):
+                await self.take_id()  # while Redis was away somebody else wrote there: a dead one, or a living
+                return
             if record.occupied != self._occupied or record.counter == 1:
                 self._occupied = record.occupied
                 await self._store.wake(Wake.SLOTS)

@@ -179,6 +179,14 @@ class CodeReady:
 
 
 @dataclass(frozen=True)
+class CodeDelayed:
+    """The package cannot be kept here at the moment (disk full, no permission); it is tried again."""
+
+    sha256: str
+    error: str
+
+
+@dataclass(frozen=True)
 class CodeMissing:
     """The code package is not in the log: jobs that need it cannot run."""
 
@@ -206,6 +214,7 @@ Event = (
     | LaneCommitted
     | WorkerExited
     | CodeReady
+    | CodeDelayed
     | CodeMissing
     | Tick
     | Leave

@@ -61,7 +61,7 @@ class OutputFile:
         if self._file is None:
             try:
                 self._file = open(self._path, "rb")  # noqa: SIM115 - kept open between calls
-            except FileNotFoundError:
+            except OSError:  # not there yet, or not to be opened now: later
                 return b""
         data = self._file.read(bytes_max)
         if len(data) < bytes_max and self._renamed():

@@ -44,6 +44,7 @@ from headrace.taskmanager.identity import Identity, held_identity
 from headrace.taskmanager.model import (
     CatchUp,
     CaughtUp,
+    CodeDelayed,
     CodeMissing,
     CodeReady,
     Effect,
@@ -74,6 +75,8 @@ log = structlog.get_logger(__name__)
 TICK_S = 0.1
 #: The control topics are looked for this often until the Dispatcher has made them.
 TOPICS_POLL_S = 0.5
+#: A code package that cannot be written is tried again after this.
+CODE_RETRY_S = 5.0
 #: Last task events have this long to reach the log at the end.
 FLUSH_S = 2.0
 
@@ -363,13 +366,20 @@ class TaskManager:
         return [effect.event for effect in draft.effects if isinstance(effect, Report)]
 
     async def _fetch(self, code: UploadedCode) -> None:
-        try:
-            path = await self._code.path(code)
-        except (CodeMissingError, OSError) as error:
-            log.error("code.missing", sha256=code.sha256, error=str(error))
-            self._tell(CodeMissing(code.sha256, str(error)))
-        else:
-            self._tell(CodeReady(code.sha256, str(path)))
+        while True:
+            try:
+                path = await self._code.path(code)
+            except CodeMissingError as error:
+                log.error("code.missing", sha256=code.sha256, error=str(error))
+                self._tell(CodeMissing(code.sha256, str(error)))
+                return
+            except OSError as error:
+                log.error("code.not_kept", sha256=code.sha256, error=str(error))
+                self._tell(CodeDelayed(code.sha256, f"the code package cannot be kept here: {error}"))
+                await asyncio.sleep(CODE_RETRY_S)
+            else:
+                self._tell(CodeReady(code.sha256, str(path)))
+                return
 
     async def _catch_up(self) -> None:
         log.warning("taskmanager.slept", then="plans are read on before anything is started")

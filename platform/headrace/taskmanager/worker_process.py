@@ -47,8 +47,8 @@ class WorkerProcess:
         cls, number: int, directory: Path, command: Sequence[str], environment: Mapping[str, str]
     ) -> WorkerProcess:
         """Start it. Raises OSError."""
-        read_fd, write_fd = os.pipe()
         raw_fd = os.open(directory / f"{number}.raw", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        read_fd, write_fd = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -113,8 +113,10 @@ class WorkerProcess:
             log.warning("worker.raw_not_trimmed", number=self.number, error=str(error))
 
     def _write_note(self) -> None:
-        with contextlib.suppress(psutil.NoSuchProcess):
+        try:
             self._note.write_text(f"{self.pid} {psutil.Process(self.pid).create_time()}")
+        except (psutil.NoSuchProcess, OSError) as error:
+            log.warning("worker.no_note", pid=self.pid, error=str(error))
 
 
 class _UpPipe(asyncio.Protocol):

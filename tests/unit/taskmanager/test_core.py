@@ -15,6 +15,7 @@ from headrace.taskmanager.core import IllegalEventError, occupied
 from headrace.taskmanager.model import (
     CatchUp,
     CaughtUp,
+    CodeDelayed,
     CodeMissing,
     CodeReady,
     FetchCode,
@@ -80,6 +81,15 @@ def test_code_is_fetched_once_while_the_workers_start_and_lanes_wait_for_it() ->
     assert story.sent == []
     story.tell(CodeReady(CODE.sha256, "/cache/c"))
     assert [message.task.code for _, message in story.sent if isinstance(message, StartLane)] == ["/cache/c"] * 2
+
+
+def test_code_that_cannot_be_kept_now_is_waited_for_with_the_reason() -> None:
+    story = Story().planned(both(code=CODE))
+    story.tell(CodeDelayed(CODE.sha256, "no space left"))
+    assert story.moves == [("v0/0", "1.0", "SCHEDULED"), ("v0/1", "1.0", "SCHEDULED")]
+    assert story.lane("v0/0").reason == "no space left"
+    story.tell(CodeReady(CODE.sha256, "/cache/c"))
+    assert story.lane("v0/0").state is S.DEPLOYING
 
 
 def test_code_that_is_not_in_the_log_fails_the_job() -> None:
