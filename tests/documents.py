@@ -6,6 +6,7 @@ A mark is an HTML comment on the line above a block; readers do not see it.
     <!-- run -->              the block is typed into a shell; every command must succeed
     <!-- run: exit N -->      the last command's exit status must be N
     <!-- run: until shown --> the block is typed again until it prints what the next block shows
+    <!-- run: if COMMAND -->  left out, with what it shows, where there is no such command; "if COMMAND, until shown"
     <!-- shown -->            what the run before must have printed, line by line
     <!-- shown: any order --> the same, lines in any order
     <!-- program -->          a whole program; `python program.py` must end with status 0, and print what is shown
