@@ -25,7 +25,7 @@ from headrace.in_process.executor import InProcessExecutor
 from headrace.settings import Settings
 
 pytestmark = pytest.mark.e2e
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 class Site:

@@ -43,6 +43,7 @@ class OperatorKind(StrEnum):
     KAFKA_SOURCE = "kafka_source"
     NUMBER_SEQUENCE_SOURCE = "number_sequence_source"
     DATAGEN_SOURCE = "datagen_source"
+    FILE_SOURCE = "file_source"
     POLLING_SOURCE = "polling_source"
     TIMESTAMPS = "timestamps"
     MAP = "map"
@@ -64,6 +65,7 @@ SOURCES = frozenset(
         OperatorKind.KAFKA_SOURCE,
         OperatorKind.NUMBER_SEQUENCE_SOURCE,
         OperatorKind.DATAGEN_SOURCE,
+        OperatorKind.FILE_SOURCE,
         OperatorKind.POLLING_SOURCE,
     }
 )

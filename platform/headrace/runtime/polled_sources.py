@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace.datastream.connectors.polling import PollingSource
 from headrace.graph.job_graph import Operator, OperatorKind
+from headrace.runtime.files.source import PolledFiles
 from headrace.runtime.sequence_source import SequenceSource
 
 
@@ -19,6 +20,10 @@ def _datagen(params: Any, _load: Callable[[], Any]) -> PollingSource:
     return SequenceSource(0, None if count is None else count - 1, params.get("rate_per_s"))
 
 
+def _files(params: Any, _load: Callable[[], Any]) -> PollingSource:
+    return PolledFiles.of(params)
+
+
 def _connector(_params: Any, load: Callable[[], Any]) -> PollingSource:
     source: PollingSource = load()
     return source
@@ -27,6 +32,7 @@ def _connector(_params: Any, load: Callable[[], Any]) -> PollingSource:
 _SOURCES: dict[OperatorKind, Callable[[Any, Callable[[], Any]], PollingSource]] = {
     OperatorKind.NUMBER_SEQUENCE_SOURCE: _number_sequence,
     OperatorKind.DATAGEN_SOURCE: _datagen,
+    OperatorKind.FILE_SOURCE: _files,
     OperatorKind.POLLING_SOURCE: _connector,
 }
 

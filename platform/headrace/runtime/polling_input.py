@@ -64,6 +64,7 @@ class PollingInput:
         self._open: dict[str, _Opened] = {}  #: in the order in which they are asked
         self._waiting: list[str] = []  #: not ended and not open, the next one last
         self._discover_ms = 0
+        self._passed = MIN_WATERMARK  #: the greatest of splits that have ended
 
     def attach(self, chain: Chain) -> None:
         self._chain = chain
@@ -108,12 +109,16 @@ class PollingInput:
         now_ms = self._clock_ms()
         if self._source.discovery_interval_ms is not None and now_ms >= self._discover_ms:
             self._discover(now_ms)
-        self._open_waiting()
-        for split in list(self._open):
+        asked: set[str] = set()
+        while True:
+            self._open_waiting()
+            split = next((split for split in self._open if split not in asked), None)
+            if split is None:
+                return 0
+            asked.add(split)
             rows = self._next_batch(split, chain, now_ms)
             if rows:
                 return rows
-        return 0
 
     def _open_waiting(self) -> None:
         while self._waiting and len(self._open) < self._source.open_splits_max:
@@ -126,14 +131,10 @@ class PollingInput:
         if now_ms < awake_ms:
             return 0
         batch = self._call(reader.next_batch, now_ms)
-        before, _ = self._table.get("", split)
         if batch is None:
-            self._table.put("", split, (before, True))
-            del self._open[split]
-            self._call(reader.close)
-            self._open_waiting()
+            self._end(split, reader, chain)
             return 0
-        if batch.position != before:
+        if batch.position != self._table.get("", split)[0]:
             self._table.put("", split, (isolated(batch.position), False))
         del self._open[split]  # asked last from now on
         self._open[split] = _Opened(reader, self._call(reader.next_awake) or 0)
@@ -141,7 +142,15 @@ class PollingInput:
         if rows:
             self._idleness.heard(split)
             chain.process_source(batch.records, [None] * rows if batch.times is None else batch.times, split)
+        if batch.last:
+            self._end(split, reader, chain)
         return rows
+
+    def _end(self, split: str, reader: SplitReader, chain: Chain) -> None:
+        self._table.put("", split, (self._table.get("", split)[0], True))
+        del self._open[split]
+        self._passed = max(self._passed, chain.split_watermarks().get(split, MIN_WATERMARK))
+        self._call(reader.close)
 
     def _call(self, call: Callable[..., T], *arguments: Any) -> T:
         """Call the source's code; what it raises gets the operator's name."""
@@ -170,9 +179,14 @@ class PollingInput:
     # ---- event time
 
     def watermark(self, now_s: float) -> int:
-        """The least of all splits that have not ended; one that waits to be opened holds it back."""
+        """The least of all splits that have not ended; one that waits to be opened holds it back.
+
+        When all that are known have ended, the greatest that any of them had.
+        """
         if self._chain is None or self._waiting:
             return MIN_WATERMARK
+        if not self._open:
+            return self._passed
         idle = self._idleness.idle(self._open, now_s)
         known = self._chain.split_watermarks()
         return min((known.get(s, MIN_WATERMARK) for s in self._open if s not in idle), default=MIN_WATERMARK)

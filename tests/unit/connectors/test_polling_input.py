@@ -152,6 +152,19 @@ def test_a_split_that_ended_is_not_opened_again() -> None:
     assert source.opened == [("s0", None), ("s1", None), ("s1", 1)]
 
 
+def test_an_end_can_come_with_the_last_records() -> None:
+    source = Scripted({"s0": [Batch(["a"], 1), Batch(["b"], 2, last=True)]})
+    lane = OneLane(source)
+    lane.process()
+    lane.chain.watermarks = {"s0": 600}
+    assert lane.process() == ["a", "b"]
+    assert lane.input.ended({})
+    assert lane.input.watermark(0.0) == 600
+    lane.commit()
+    lane.restart()
+    assert lane.input.ended({})
+
+
 def test_the_lane_ends_when_all_its_splits_have() -> None:
     lane = OneLane(Scripted({"s0": [Batch(["a"], 1), None], "s1": [None]}))
     assert not lane.input.ended({})

@@ -32,12 +32,14 @@ class Batch:
 
     ``position`` is any small value that can be pickled and is never changed: an int, a str, a tuple of these. It
     goes into the lane's log with every commit that moved it. ``times`` are event times in ms since 1970 in UTC,
-    one for each record; None when the records have none.
+    one for each record; None when the records have none. ``last``: the split has ended with these records, and
+    its end is committed together with them; without it the end is known when ``next_batch`` returns None.
     """
 
     records: Sequence[Any]
     position: Any
     times: Sequence[int | None] | None = None
+    last: bool = False
 
 
 class SplitReader(ABC):

@@ -1,0 +1,1 @@
+"""Files inside of a lane: read by FileSource, written by FileSink."""
