@@ -14,7 +14,6 @@ from fastapi.responses import JSONResponse
 
 from headrace.clock import now_ms
 from headrace.errors import HeadraceError, UsageError
-from headrace.ids import new_request_id
 from headrace.protocol.control import JobRecord
 from headrace.protocol.states import JobStatus
 from headrace.rest import flink_cluster, flink_jobs
@@ -123,7 +122,7 @@ def _cancel_route(api: APIRouter, services: Services, inbox: Inbox) -> None:
         if mode != "cancel":
             raise RequestError("rest-request-invalid", f"mode: must be cancel, not {mode[:100]!r}")
         try:
-            await cancel_job(inbox, _id(job_id), new_request_id())
+            await cancel_job(inbox, _id(job_id))
         except HeadraceError as error:
             if error.code != "job-ended" or (await _record(services, job_id)).status is not JobStatus.CANCELED:
                 raise

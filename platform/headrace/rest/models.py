@@ -1,4 +1,4 @@
-"""Answers and bodies of ``/api/v1``: the registry's own records where they are enough, small envelopes around them.
+"""Answers of ``/api/v1``: the registry's own records where they are enough, small envelopes around them.
 
 Fields may be added; none is removed within ``v1``. Times are milliseconds since the epoch. Pure: no I/O.
 """
@@ -9,10 +9,9 @@ from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
-from headrace.graph.job_graph import JobGraph, Strict
+from headrace.graph.job_graph import JobGraph
 from headrace.protocol.control import Assignment, JobRecord, LaneMetrics, LaneStatus, TaskManagerRecord
 from headrace.protocol.states import LaneState
-from headrace.protocol.submission import RequestId
 
 
 class Health(BaseModel):
@@ -178,12 +177,6 @@ class TaskManagers(BaseModel):
 
 class TaskManagerDetail(BaseModel):
     taskmanager: TaskManagerRecord
-
-
-class CancelBody(Strict):
-    """Optional. Repeating a cancel with the same ``request_id`` is one request."""
-
-    request_id: RequestId | None = None
 
 
 class Error(BaseModel):

@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from headrace.dispatcher.messages import Unreadable, read_message
-from headrace.ids import is_job_id, new_request_id
+from headrace.ids import new_request_id
 from headrace.protocol.control import JobEvent
 from headrace.protocol.submission import SUBMISSION_BYTES_MAX, Cancel, Submit, UploadedCode
-from headrace.rest import models
 from headrace.rest.artifacts import Artifacts
 from headrace.rest.bodies import read_body, refuse_unknown_query, require_json
 from headrace.rest.errors import RequestError
@@ -50,12 +49,15 @@ def router(services: Services, inbox: Inbox) -> APIRouter:
             )
         return await inbox.ask(read.message.job_id, read.message.request_id, body)
 
-    @api.post("/jobs/{job_id}/cancel", status_code=202, openapi_extra=_json_body(models.CancelBody, required=False))
+    @api.post("/jobs/{job_id}/cancel", status_code=202)
     async def cancel(job_id: JobIdPath, request: Request) -> JobEvent:
-        """End a job now; what it has committed stands. The answer is the event that accepts it."""
-        body = await read_body(request, CANCEL_BYTES_MAX)
-        request_id = _cancel_body(request, body).request_id or new_request_id()
-        return await cancel_job(inbox, job_id, request_id)
+        """End a job now; what it has committed stands. The answer is the event that accepts it.
+
+        Without a body. Asking again is safe: DONE while it is ending, job-ended afterwards.
+        """
+        if await read_body(request, CANCEL_BYTES_MAX):
+            raise RequestError("rest-request-invalid", "a cancel has no body", hint="send it without")
+        return await cancel_job(inbox, job_id)
 
     @api.put("/artifacts/{sha256}", status_code=201, openapi_extra=_BYTES)
     async def upload(sha256: Sha256Path, request: Request) -> UploadedCode:
@@ -65,30 +67,16 @@ def router(services: Services, inbox: Inbox) -> APIRouter:
     return api
 
 
-async def cancel_job(inbox: Inbox, job_id: str, request_id: str) -> JobEvent:
+async def cancel_job(inbox: Inbox, job_id: str) -> JobEvent:
     """Raises RequestError ("job-unknown", "job-ended", "cancel-refused"), and what ``Inbox.ask`` raises."""
-    if not is_job_id(job_id):
-        raise RequestError("job-unknown", f"there is no job {job_id[:100]!r}")
-    message = Cancel(type="cancel", request_id=request_id, job_id=job_id)
-    return await inbox.ask(job_id, request_id, message.model_dump_json().encode())
+    message = Cancel(type="cancel", request_id=new_request_id(), job_id=job_id)
+    return await inbox.ask(job_id, message.request_id, message.model_dump_json().encode())
 
 
-def _cancel_body(request: Request, body: bytes) -> models.CancelBody:
-    if not body:
-        return models.CancelBody(request_id=None)
-    require_json(request)
-    try:
-        return models.CancelBody.model_validate_json(body)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        where = ".".join(map(str, detail["loc"])) or "body"
-        raise RequestError("rest-request-invalid", f"{where}: {detail['msg']}") from None
-
-
-def _json_body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+def _json_body(model: type[BaseModel]) -> dict[str, Any]:
     """The body's schema for the OpenAPI page; the route reads the bytes itself."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}-Input")
-    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 _BYTES = {

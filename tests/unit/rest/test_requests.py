@@ -132,12 +132,11 @@ def test_cancel() -> None:
     async def story(here: World) -> None:
         path = f"/api/v1/jobs/{JOB}/cancel"
         assert (await here.client.post(path)).status_code == 202
-        assert (await here.client.post(path, json={"request_id": "mine"})).json()["request_id"] == "mine"
-        assert [each["type"] for each in here.requests] == ["cancel"] * 2
-        assert await here.error("POST", path, json={"requestid": "mine"}) == (400, "rest-request-invalid")
-        assert await here.error("POST", path, json={"request_id": "no spaces"}) == (400, "rest-request-invalid")
-        assert await here.error("POST", path, content=b"{", headers=JSON) == (400, "rest-request-invalid")
+        assert [(each["type"], each["job_id"]) for each in here.requests] == [("cancel", JOB)]
+        assert await here.error("POST", path, json={"reason": "enough"}) == (400, "rest-request-invalid")
+        assert await here.error("POST", path, content=b"x" * 100_000) == (413, "rest-too-large")
         assert await here.error("POST", "/api/v1/jobs/x/cancel") == (400, "rest-request-invalid")
+        assert len(here.requests) == 1
 
     run(story, accept)
 
