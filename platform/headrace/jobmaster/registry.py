@@ -27,7 +27,7 @@ BEAT_READ_S = 0.5
 #: JobMasters of one process share a read this young; small against the silence after which one is lost.
 BEAT_SHARED_S = 0.25
 #: Pause between two looks for missing grants when no wake-up comes.
-GRANT_READ_S = 0.25
+GRANT_READ_S = 1.0
 #: An ended job tries this long to tell the store; afterwards the log alone knows.
 GOODBYE_S = 10.0
 

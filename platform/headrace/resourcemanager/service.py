@@ -17,8 +17,8 @@ from headrace.store.port import Store, StoreUnavailableError, Wake
 log = structlog.get_logger(__name__)
 
 ROUND_S = 1.0
-#: Wakes that come together are one round.
-ROUND_S_MIN = 0.02
+#: However often it is woken: a round reads every declaration and every grant.
+ROUND_S_MIN = 0.1
 
 
 class ResourceManager:

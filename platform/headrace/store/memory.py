@@ -175,8 +175,9 @@ class MemoryStore:
         stored = self._values.declarations.get(declaration.job_id)
         if stored is not None and stored.epoch > declaration.epoch:
             return False
-        self._values.declarations[declaration.job_id] = declaration
-        await self.wake(Wake.DECLARED)
+        if stored != declaration:
+            self._values.declarations[declaration.job_id] = declaration
+            await self.wake(Wake.DECLARED)
         return True
 
     async def withdraw(self, job_id: str, epoch: int) -> bool:

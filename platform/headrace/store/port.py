@@ -152,7 +152,7 @@ class Store(Protocol):
     # ---- slots
 
     async def declare(self, declaration: SlotDeclaration) -> bool:
-        """Say what a job needs and holds in all. Guarded by its epoch; wakes DECLARED."""
+        """Say what a job needs and holds in all. Guarded by its epoch; wakes DECLARED when it changed."""
         ...
 
     async def withdraw(self, job_id: str, epoch: int) -> bool:

@@ -50,6 +50,7 @@ return 0
 #: KEYS declarations, wake; ARGV job id, epoch, declaration JSON, wake text
 DECLARE = """
 local stored = redis.call('HGET', KEYS[1], ARGV[1])
+if stored == ARGV[3] then return 1 end
 if stored then
   local ok, value = pcall(cjson.decode, stored)
   if ok and value.epoch > tonumber(ARGV[2]) then return 0 end

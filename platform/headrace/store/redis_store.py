@@ -45,6 +45,8 @@ CALL_TIMEOUT_S = 0.5
 #: A lease is worth waiting for: its holder fences itself by a timer of its own, whatever this call does.
 ACQUIRE_TIMEOUT_S = 1.5
 CONNECTIONS_MAX = 16
+#: Of their own: a hundred JobMasters that look something up must not keep a lease from being renewed.
+LEASE_CONNECTIONS_MAX = 4
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -54,20 +56,13 @@ class RedisStore:
 
     def __init__(self, url: str, namespace: str = "headrace") -> None:
         self._keys = RedisKeys(namespace)
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS_MAX,
-            timeout=ACQUIRE_TIMEOUT_S,
-            socket_timeout=None,  # calls are timed here; with it redis-py uses wait_for, which can lose a cancel
-            socket_connect_timeout=CALL_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
-        self._redis: Redis = Redis(connection_pool=pool)
+        self._redis = _client(url, CONNECTIONS_MAX)
+        self._lease_redis = _client(url, LEASE_CONNECTIONS_MAX)
         self._wakes = RedisWakes(self._redis, self._keys.wake)
         self._scripts: dict[str, Any] = {}
         self._beats: TaskManagers | None = None  #: the last answer to ``taskmanagers``
         self._beats_s = 0.0
+        self._beats_read = asyncio.Lock()
 
     @property
     def keys(self) -> RedisKeys:
@@ -146,10 +141,13 @@ class RedisStore:
         return _parse(TaskManagerRecord, await self._call("GET", self._keys.taskmanager(tm_id)))
 
     async def taskmanagers(self, *, age_max_s: float = 0.0) -> TaskManagers:
-        if self._beats is None or monotonic_s() - self._beats_s > age_max_s:
-            asked_s = monotonic_s()
-            self._beats, self._beats_s = await self._read_taskmanagers(), asked_s
-        return self._beats
+        if age_max_s <= 0:
+            return await self._read_taskmanagers()
+        async with self._beats_read:  # who comes meanwhile waits for the read under way, and shares it
+            if self._beats is None or monotonic_s() - self._beats_s > age_max_s:
+                await self._read_taskmanagers()
+            assert self._beats is not None
+            return self._beats
 
     async def _read_taskmanagers(self) -> TaskManagers:
         # The identity is read last: a flush between the two reads must not look like silence.
@@ -160,7 +158,8 @@ class RedisStore:
             await self._call("SREM", self._keys.taskmanagers, *gone)
         found = (_parse(TaskManagerRecord, raw) for raw in raws)
         records = {record.id: record for record in found if record is not None}
-        return TaskManagers(await self.identity(), records)
+        self._beats, self._beats_s = TaskManagers(await self.identity(), records), monotonic_s()
+        return self._beats
 
     async def remove_taskmanager(self, tm_id: str, instance: str) -> None:
         keys = [self._keys.taskmanager(tm_id), self._keys.taskmanagers]
@@ -169,7 +168,8 @@ class RedisStore:
     # ---- leases
 
     async def acquire(self, lease: str, holder: str, *, ttl_ms: int = LEASE_TTL_MS) -> bool:
-        return await self._script(scripts.ACQUIRE, [lease], [holder, ttl_ms], timeout_s=ACQUIRE_TIMEOUT_S)
+        acquire = self._lease_redis.eval(scripts.ACQUIRE, 1, lease, holder, str(ttl_ms))
+        return bool(await self._within(acquire, ACQUIRE_TIMEOUT_S))
 
     async def release(self, lease: str, holder: str) -> None:
         await self._script(scripts.RELEASE, [lease], [holder])
@@ -215,8 +215,9 @@ class RedisStore:
 
     async def close(self) -> None:
         await self._wakes.close()
-        await self._redis.aclose()
-        await self._redis.connection_pool.disconnect()
+        for client in (self._redis, self._lease_redis):
+            await client.aclose()
+            await client.connection_pool.disconnect()
 
     # ---- plumbing
 
@@ -230,18 +231,29 @@ class RedisStore:
     async def _call(self, *command: Any) -> Any:
         return await self._within(self._redis.execute_command(*command))  # type: ignore[no-untyped-call]
 
-    async def _script(
-        self, text: str, keys: list[str], args: list[Any], *, timeout_s: float = CALL_TIMEOUT_S
-    ) -> bool:
+    async def _script(self, text: str, keys: list[str], args: list[Any]) -> bool:
         script = self._scripts.get(text)
         if script is None:
             script = self._scripts[text] = self._redis.register_script(text)
-        return bool(await self._within(script(keys=keys, args=args), timeout_s))
+        return bool(await self._within(script(keys=keys, args=args)))
 
     async def _hash(self, model: type[M], key: str) -> dict[str, M]:
         raw: Mapping[bytes, bytes] = await self._call("HGETALL", key)
         parsed = {field.decode(): _parse(model, value) for field, value in raw.items()}
         return {field: value for field, value in parsed.items() if value is not None}
+
+
+def _client(url: str, connections_max: int) -> Redis:
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections_max,
+        timeout=ACQUIRE_TIMEOUT_S,
+        socket_timeout=None,  # calls are timed here; with it redis-py uses wait_for, which can lose a cancel
+        socket_connect_timeout=CALL_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
+    return Redis(connection_pool=pool)
 
 
 def _parse(model: type[M], raw: bytes | None) -> M | None:
