@@ -52,6 +52,8 @@ EXIT_CRASHED = 70
 STOP_S = 15.0
 CONNECT_PAUSE_S = 1.0
 REST_STOP_S = 3.0
+#: Of REST, idle ones too: they must not take the descriptors that Kafka and Redis need.
+CONNECTIONS_MAX = 1000
 LEFTOVERS_S = 3.0
 
 
@@ -97,7 +99,14 @@ class _Process:
         addresses = {"Kafka": self._bootstrap, "Redis": _without_password(self._redis)}
         self._probes = Probes(self._log, self._store, self._topics.jobs, addresses)
         self._kafka_view = KafkaView(self._bootstrap, self._settings.kafka)
-        web = _Web(uvicorn.Config(self._application(), log_config=None, access_log=False, lifespan="off"))
+        config = uvicorn.Config(
+            self._application(),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            limit_concurrency=CONNECTIONS_MAX,
+        )
+        web = _Web(config)
         serving = asyncio.create_task(web.serve(sockets=[listening]), name="rest")
         working = asyncio.create_task(self._work(), name="dispatcher")
         stopping = asyncio.create_task(stop.wait())

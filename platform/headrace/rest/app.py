@@ -26,13 +26,20 @@ from headrace.rest.services import Services
 from headrace.store.port import StoreUnavailableError
 from headrace.telemetry.rest_metrics import RestMetrics
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def application(services: Services, access: Access) -> ASGIApp:
     """Everything a Dispatcher answers by HTTP."""
     own_metrics = RestMetrics()
-    app = FastAPI(title="Headrace", version=headrace.__version__, openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Headrace",
+        version=headrace.__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     inbox = Inbox(services.log, services.topics)
     _describe(app)
     app.include_router(own.router(services))
@@ -40,7 +47,7 @@ def application(services: Services, access: Access) -> ASGIApp:
     app.include_router(metrics.router(services, own_metrics))
     app.include_router(flink.router(services, inbox))
 
-    @app.get("/health", include_in_schema=False)
+    @app.api_route("/health", methods=["GET", "HEAD"], include_in_schema=False)
     async def health(response: Response) -> models.Health:
         found = await services.health()
         response.status_code = 200 if found.ok else 503

@@ -22,7 +22,8 @@ from headrace.rest.job_topics import topics_of
 from headrace.rest.job_view import vertex_views
 from headrace.rest.services import Services
 
-JOBS_DEFAULT, JOBS_MAX = 1000, 10_000
+#: Of the newest; more at once would hold up whoever shares this event loop for longer than a fifth of a second.
+JOBS_DEFAULT, JOBS_MAX = 1000, 2000
 LINES_DEFAULT, LINES_MAX = 200, 10_000
 EXCEPTIONS_DEFAULT, EXCEPTIONS_MAX = 20, 200
 
@@ -81,7 +82,10 @@ def _job_routes(api: APIRouter, services: Services) -> None:
         status: JobStatus | None = None,
         limit: Annotated[int, Query(ge=1, le=JOBS_MAX)] = JOBS_DEFAULT,
     ) -> models.Jobs:
-        """Jobs by submission time, newest first: ``limit`` at most, of one ``status`` when it is given."""
+        """Jobs by submission time, newest first: ``limit`` at most, of one ``status`` when it is given.
+
+        Only the newest 2000 are looked at.
+        """
         found = await store.records(limit=limit if status is None else JOBS_MAX)
         return models.Jobs(jobs=[each for each in found if status in (None, each.status)][:limit])
 

@@ -121,6 +121,7 @@ MISTAKES = [
     (f"/api/v1/jobs/{JOB}/logs?lane=v1", 400, "rest-request-invalid"),
     (f"/api/v1/jobs/{JOB}/exceptions?limit=999", 400, "rest-request-invalid"),
     ("/api/v1", 404, "rest-not-found"),
+    ("/api/v1/jobs/", 404, "rest-not-found"),
     ("/api/v2/jobs", 404, "rest-not-found"),
 ]
 
@@ -197,6 +198,7 @@ def test_without_redis() -> None:
         assert (response.status_code, list(response.json())) == (503, ["errors"])
         assert response.headers["retry-after"] == "1"
         assert (await here.client.get("/health")).status_code == 503
+        assert (await here.client.head("/health")).status_code == 503
 
     run(story)
 

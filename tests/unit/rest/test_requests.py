@@ -11,11 +11,9 @@ from typing import Any
 
 import pytest
 from tests.unit.dispatcher.submissions import submit
-from tests.unit.rest import registry
 from tests.unit.rest.world import TOPICS, Answer, World, world
 from tests.waiting import until
 
-from headrace.protocol.states import JobStatus
 from headrace.protocol.submission import SUBMISSION_BYTES_MAX
 from headrace.rest import artifacts
 from headrace.rest.inbox import WAITING_MAX
@@ -36,8 +34,9 @@ def accept(request: dict[str, Any]) -> dict[str, Any]:
     return {"type": "ACKNOWLEDGED" if request["type"] == "submit" else "DONE"}
 
 
-def refuse(code: str) -> Answer:
-    return lambda request: {"type": "REJECTED" if request["type"] == "submit" else "REFUSED", "code": code}
+def refuse(code: str, reason: str = "") -> Answer:
+    refused = {"code": code, "reason": reason}
+    return lambda request: {"type": "REJECTED" if request["type"] == "submit" else "REFUSED"} | refused
 
 
 def test_a_submission_is_answered_by_its_event() -> None:
@@ -96,6 +95,19 @@ def test_a_form_of_a_web_page_is_no_submission() -> None:
     run(story)
 
 
+def test_a_body_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.rest.bodies.BODY_S", 0.2)
+
+    async def story(here: World) -> None:
+        async def slow() -> AsyncIterator[bytes]:
+            yield b"{"
+            await asyncio.Event().wait()
+
+        assert await here.error("POST", "/api/v1/jobs", content=slow(), headers=JSON) == (408, "rest-too-slow")
+
+    run(story)
+
+
 def test_no_dispatcher_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headrace.rest.inbox.ANSWER_S", 0.2)
 
@@ -144,12 +156,11 @@ def test_cancel() -> None:
 @pytest.mark.parametrize(("code", "status"), [("job-unknown", 404), ("job-ended", 409), ("cancel-refused", 409)])
 def test_a_cancel_that_is_refused(code: str, status: int) -> None:
     async def story(here: World) -> None:
-        await here.store.put_record(registry.job(JobStatus.FINISHED, job_id=JOB))
         assert await here.error("POST", f"/api/v1/jobs/{JOB}/cancel") == (status, code)
         response = await here.client.patch(f"/v1/jobs/{JOB}?mode=cancel")
         assert (response.status_code, list(response.json())) == (status, ["errors"])
 
-    run(story, refuse(code))
+    run(story, refuse(code, "the job has already ended: FINISHED"))
 
 
 def test_flinks_cancel() -> None:
@@ -168,10 +179,10 @@ def test_flinks_cancel() -> None:
 
 def test_flinks_cancel_of_a_canceled_job_is_fine() -> None:
     async def story(here: World) -> None:
-        await here.store.put_record(registry.job(JobStatus.CANCELED, job_id=JOB))
         assert (await here.client.patch(f"/jobs/{JOB}?mode=cancel")).status_code == 202
 
-    run(story, refuse("job-ended"))
+    run(story, refuse("job-ended", "the job has already ended: CANCELED"))
+    run(story, refuse("cancel-refused", "the job is CANCELED already"))  # its JobMaster is still clearing up
 
 
 # ---- uploads
