@@ -95,7 +95,7 @@ class ScriptedWorker:
             file.write(f"{task.lane}\t{task.attempt}\tstdout\t{text}\n")
 
     def _metrics(self, task: pipe.LaneTask) -> bytes:
-        return LaneMetrics(attempt=task.attempt, commits=1, records_in=7).model_dump_json().encode()
+        return LaneMetrics(attempt=task.attempt, commits=1, progressed=True, records_in=7).model_dump_json().encode()
 
     def _send(self, message: pipe.Up) -> None:
         if not self._silent:

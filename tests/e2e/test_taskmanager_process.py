@@ -65,6 +65,10 @@ def processes(world: World, *ids: str) -> Iterator[list[Process]]:
     started = [Process(world, tm_id) for tm_id in ids]
     try:
         yield started
+    except BaseException:
+        for process in started:
+            print(f"--- {process.output}\n{process.output.read_text()}")
+        raise
     finally:
         for process in started:
             workers = process.workers()

@@ -53,6 +53,9 @@ __all__ = ["IllegalEventError", "step"]
 
 #: Ticks further apart than this mean that the process slept.
 SLEPT_MS = 3_000
+#: Failures travel in task events, plans and results: one of any length would not fit into a Kafka message.
+ERROR_CHARS_MAX = 2_000
+TRACEBACK_CHARS_MAX = 20_000
 
 
 def step(state: TaskManagerState, event: Event, now_ms: int) -> tuple[TaskManagerState, list[Effect]]:
@@ -190,8 +193,8 @@ def _moved(draft: Draft, worker: Worker, message: LaneMoved) -> None:
 
 def _failed(draft: Draft, lane: Lane, message: LaneMoved) -> None:
     failure = Failure(
-        error=message.error or message.reason,
-        traceback=message.traceback,
+        error=_shortened(message.error or message.reason, ERROR_CHARS_MAX),
+        traceback=_shortened(message.traceback, TRACEBACK_CHARS_MAX),
         user=message.user,
         lane=lane.name,
         retryable=message.retryable,
@@ -213,6 +216,14 @@ def _failed(draft: Draft, lane: Lane, message: LaneMoved) -> None:
         delay_ms = death_delay_ms(lane.troubles + 1)
     reason = f"restarting{f' in {delay_ms / 1000:g} s' if delay_ms else ''} after {failure.error}"
     draft.restart(lane, reason, failure, start_ms=draft.now_ms + delay_ms, **counts)
+
+
+def _shortened(text: str, chars_max: int) -> str:
+    """The beginning, with the user's first frame, and the end, with the exception."""
+    if len(text) <= chars_max:
+        return text
+    half = chars_max // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
 
 
 def _fail_for_good(draft: Draft, lane: Lane, failure: Failure, why: str) -> None:

@@ -44,8 +44,8 @@ class EventOutbox:
     def put(self, event: TaskEventMessage) -> None:
         if len(self._waiting) >= OUTBOX_MAX:
             log.warning("task_events.overflow", dropped=len(self._waiting))
-            self._waiting = self._reports()
-        self._waiting.append(event.model_copy(update={"at_ms": now_ms()}))
+            self._waiting = [_stamped(report) for report in self._reports()]
+        self._waiting.append(_stamped(event))
         self.empty.clear()
         self._filled.set()
 
@@ -74,3 +74,7 @@ class EventOutbox:
     async def _append(self, event: TaskEventMessage) -> None:
         partition = home_partition(event.job_id, self._partitions)
         await self._log.append(self._topic, partition, event.job_id, event.model_dump_json().encode())
+
+
+def _stamped(event: TaskEventMessage) -> TaskEventMessage:
+    return event.model_copy(update={"at_ms": now_ms()})

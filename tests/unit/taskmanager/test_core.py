@@ -376,6 +376,18 @@ def test_a_failure_that_cannot_be_cured_is_fatal_at_once() -> None:
     assert isinstance(report, LaneStateChanged) and report.fatal
 
 
+def test_a_failure_of_any_length_fits_into_a_message() -> None:
+    story = Story().running(both())
+    message = LaneMoved(
+        "v0/0", "1.0", "FAILED", error="e" * 5_000_000, traceback="a" + "t" * 5_000_000 + "z", user=True
+    )
+    story.tell(WorkerSaid(story.serial("v0/0"), message))
+    failed = story.reports[0]
+    assert isinstance(failed, LaneStateChanged) and failed.failure is not None
+    assert len(failed.model_dump_json()) < 50_000
+    assert failed.failure.traceback[0] == "a" and failed.failure.traceback[-1] == "z"
+
+
 @pytest.mark.parametrize(("restart", "restarts"), [(NoRestart(), 0), (FixedDelay(attempts=2, delay_ms=100), 2)])
 def test_the_plans_strategy_counts(restart: NoRestart | FixedDelay, restarts: int) -> None:
     story = Story(1).running(plan({"v0/0": ("tm1", 0, 1)}, restart=restart))
