@@ -32,6 +32,7 @@ class ResourceManager:
 
     @property
     def leading(self) -> bool:
+        """As the store said when it last answered; it checks again with every grant."""
         return self._leading
 
     async def run(self) -> None:
@@ -44,7 +45,6 @@ class ResourceManager:
                 except StoreUnavailableError as error:
                     log.debug("resourcemanager.no_store", error=str(error))
                     self._beats = self._beats.failed(_monotonic_ms())
-                    self._lead(False)
                 await asyncio.sleep(ROUND_S_MIN)
                 await woken.wait(ROUND_S)
         finally:
