@@ -306,6 +306,7 @@ class LaneMetrics(Message):
 
     attempt: str
     commits: int = 0
+    progressed: bool = Field(False, description="more than the opening commit of this attempt stands")
     records_in: int = 0
     records_out: int = 0
     records_in_per_s: float = 0.0

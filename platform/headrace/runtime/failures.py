@@ -36,7 +36,7 @@ class LaneFailure:
     retryable: bool
 
 
-def describe(error: Exception) -> LaneFailure:
+def describe(error: BaseException) -> LaneFailure:
     """Whose fault, whether a restart may help, and what to print."""
     if isinstance(error, UserCodeError):
         cause = error.__cause__ or error

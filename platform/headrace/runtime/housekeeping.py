@@ -11,6 +11,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from headrace.log.lane import LaneConnection, LogError, Split
 from headrace.runtime.kafka_input import KafkaInput
@@ -47,15 +48,21 @@ class Housekeeping:
     def _run(self) -> None:
         while not self._stop.wait(PERIOD_S):
             lanes = [(parts, lane) for parts, lane in self._lanes() if lane.phase is Phase.RUNNING]
-            try:
-                self._send_hints(lanes)
-                self._fetch_hints(lanes)
-                self._discover(lanes)
-                if self._clock() >= self._trim_due_s:
-                    self._trim(lanes)
-                    self._trim_due_s = self._clock() + TRIM_PERIOD_S
-            except LogError as error:
-                log.debug("housekeeping: %s", error)
+            self._try(self._fetch_hints, lanes)
+            if self._clock() >= self._trim_due_s:
+                self._trim_due_s = self._clock() + TRIM_PERIOD_S
+                self._try(self._trim, lanes)
+            self._try(self._send_hints, lanes)
+            self._try(self._discover, lanes)
+
+    def _try(self, job: Callable[..., None], *arguments: Any) -> None:
+        """One job that may fail without the others: a group or topic of the user's may be closed to us."""
+        try:
+            job(*arguments)
+        except LogError as error:
+            log.debug("%s: %s", job.__name__, error)
+        except Exception:  # noqa: BLE001 - a supervisor: the thread must live on, and say what happened
+            log.exception("%s", job.__name__)
 
     def _send_hints(self, lanes: list[tuple[TaskParts, Lane]]) -> None:
         groups: dict[str, dict[Split, tuple[int, str]]] = {}
@@ -70,7 +77,7 @@ class Housekeeping:
                 if group:
                     groups.setdefault(group, {})[split] = (offset, metadata)
         for group, hints in groups.items():
-            self._connection.commit_hints(group, hints, CALL_TIMEOUT_S)
+            self._try(self._connection.commit_hints, group, hints, CALL_TIMEOUT_S)
 
     def _fetch_hints(self, lanes: list[tuple[TaskParts, Lane]]) -> None:
         wanted: dict[str, set[Split]] = {}
@@ -90,7 +97,7 @@ class Housekeeping:
     def _discover(self, lanes: list[tuple[TaskParts, Lane]]) -> None:
         for parts, _ in lanes:
             if isinstance(parts.inputs, KafkaInput):
-                parts.inputs.discover(self._connection)
+                self._try(parts.inputs.discover, self._connection)
 
     def _trim(self, lanes: list[tuple[TaskParts, Lane]]) -> None:
         before: dict[Split, int] = {}

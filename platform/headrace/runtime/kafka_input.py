@@ -160,6 +160,7 @@ class KafkaInput:
         stop = self._stops.get(split)
         if stop is not None and messages[-1].offset() >= stop:
             messages = [m for m in messages if m.offset() < stop]
+            self._positions[split] = stop
             if not messages:
                 return 0
         try:
@@ -168,7 +169,7 @@ class KafkaInput:
             values = self._undecodable.values(self._decode, messages, split)
         times = [m.timestamp()[1] for m in messages]
         chain.process_source(values, times, split)
-        self._positions[split] = messages[-1].offset() + 1
+        self._positions[split] = max(self._positions[split], messages[-1].offset() + 1)
         self._idleness.heard(split)
         return len(messages)
 
@@ -177,14 +178,18 @@ class KafkaInput:
     def watermark(self, now_s: float) -> int:
         if self._chain is None or not self._splits:
             return MIN_WATERMARK
-        names = [split_name(s) for s in self._splits]
+        names = [name for name in map(split_name, self._splits) if not self._over(name)]
         idle = self._idleness.idle(names, now_s)
         known = self._chain.split_watermarks()
         return min((known.get(name, MIN_WATERMARK) for name in names if name not in idle), default=MIN_WATERMARK)
 
     def idle(self, now_s: float) -> bool:
-        names = [split_name(s) for s in self._splits]
+        names = [name for name in map(split_name, self._splits) if not self._over(name)]
         return len(self._idleness.idle(names, now_s)) == len(names)
+
+    def _over(self, name: str) -> bool:
+        """A bounded split that was read to its stop holds nothing back."""
+        return self._positions[name] >= self._stops.get(name, MAX_WATERMARK)
 
     def ended(self, end_offsets: Mapping[Split, int]) -> bool:
         if not self._params.get("bounded"):

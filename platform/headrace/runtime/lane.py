@@ -16,7 +16,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Protocol
 
-from headrace.log.lane import LaneConnection, LaneProducer, LogError, Split
+from headrace.log.lane import LaneConnection, LaneProducer, LogError, Remedy, Split
 from headrace.protocol.data import LaneLogRecord
 from headrace.runtime.backpressure import Backpressure
 from headrace.runtime.commit import Commit, CommitHelper, Outcome, SinkRecord
@@ -25,7 +25,7 @@ from headrace.runtime.inputs import Inputs
 from headrace.runtime.lane_log import LaneLogPartition, empty_record, encode_record
 from headrace.runtime.outputs import LaneOutputs, sizes
 from headrace.runtime.ownership import Acquired, LaneOwnership
-from headrace.runtime.pace import CommitPace
+from headrace.runtime.pace import QUIET_S, CommitPace
 from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, Chain, StateTables
 from headrace.runtime.reading import LaneReading
 from headrace.runtime.snapshot import SnapshotSchedule
@@ -55,6 +55,14 @@ class LaneFailedError(Exception):
     def __init__(self, text: str, *, retryable: bool) -> None:
         super().__init__(text)
         self.retryable = retryable
+
+
+class _SendRefusedError(Exception):
+    """At least once: a record did not leave."""
+
+    def __init__(self, error: LogError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Phase(Enum):
@@ -128,6 +136,7 @@ class Lane:
         self.committed: LaneLogRecord = empty_record()
         self.commits = self.records_in = self.records_out = 0
         self.first_read_s = self.last_commit_s = 0.0
+        self.progressed = False  #: this attempt has committed more than its opening
         self.reason = ""
         self._connection = connection
         self._host = host
@@ -179,6 +188,8 @@ class Lane:
                 self.step()
             return self.phase
         finally:
+            if not self._ended():
+                self.phase = Phase.STOPPED  # nobody may trim for a lane that failed
             self._close()
 
     def start(self) -> None:
@@ -205,10 +216,8 @@ class Lane:
         final = self._advance()
         try:
             self._commit_if_due(final)
-        except LogError as error:
-            if not self._outputs.is_direct:
-                raise
-            self._send_failed(error)
+        except _SendRefusedError as refused:
+            self._send_failed(refused.error)
 
     # ---- start and restore
 
@@ -222,6 +231,8 @@ class Lane:
                 acquired = self._ownership.acquire()
             except LogError as error:
                 self.reason = f"starting: {error}"
+                if error.remedy is not Remedy.FENCED:
+                    raise
                 if not self._wait_fenced():
                     self.phase = Phase.STOPPED
                     return None
@@ -246,6 +257,7 @@ class Lane:
             self.committed = acquired.newest
             self.committed.changes = self.committed.chunk = []
             if self.committed.finished:
+                self.parts.new_chain().committed()
                 self.phase = Phase.FINISHED
                 return
         self._rewind()
@@ -262,8 +274,11 @@ class Lane:
         chain.open()
         chain.restore_split_watermarks(self.committed.split_watermarks)
         self._watermark, self._advancing = self.committed.watermark, None
-        if self._watermark != MIN_WATERMARK:
+        if self._watermark != MIN_WATERMARK and not self.parts.direct:
             chain.advance(self._watermark, ADVANCE_ROWS_MAX)
+        elif self._watermark != MIN_WATERMARK:
+            # What a cut firing still gives must not be in the opening commit: its outputs leave after that.
+            self._watermark, self._advancing = MIN_WATERMARK, self.committed.watermark
         self._reading.seek(self.parts.inputs.assignment())
         self._opening = self._dirty = self.committed.c < 0 or self.parts.direct
 
@@ -277,6 +292,7 @@ class Lane:
     def _read(self) -> None:
         assert self._chain is not None
         inputs = self.parts.inputs
+        self._dirty = self._dirty or self._chain.due()
         held = self.backpressure.held_by()
         if held is not None:
             self.reason = f"waiting for the reader of {held[0]}/{held[1]}: {self.backpressure.bytes_max} bytes ahead"
@@ -306,7 +322,9 @@ class Lane:
     def _wait_s(self, now_s: float) -> float:
         waiting = self._outputs.waiting() > 0
         wait_s = self._pace.wait_s(now_s, dirty=self._dirty, output_waits=waiting, untold=self._untold(now_s))
-        return min(wait_s, HELD_WAIT_S) if self._in_flight is not None else wait_s
+        if self._in_flight is None or self._in_flight.done.is_set():
+            return wait_s
+        return max(QUIET_S, min(wait_s, HELD_WAIT_S))  # a commit that takes longer than the interval is waited for
 
     def _wake_wait(self, seconds: float) -> None:
         self._wake.wait(seconds)
@@ -374,7 +392,7 @@ class Lane:
         record = empty_record()
         record.c, record.by = self.committed.c + 1, self.parts.owner_id
         record.snapshot_from = self.committed.snapshot_from
-        record.watermark, record.finished = self._watermark, final
+        record.watermark, record.finished = max(self._watermark, self.committed.watermark), final
         self.parts.inputs.record_into(record)
         rows_out = self._outputs.waiting()
         messages, sinks = [], []
@@ -385,6 +403,7 @@ class Lane:
             record.sent = self._outputs.sent()
         elif not self._opening:
             self._send(end=final, tell_all=tell_all)
+        self._chain.prepare(record.c, final=final)
         record.changes = self.parts.tables.take_changes()
         self._snapshots.add_to(record)
         commit = Commit(
@@ -409,7 +428,10 @@ class Lane:
     def _send(self, *, end: bool, tell_all: bool) -> None:
         assert self._chain is not None
         idle = self.parts.inputs.idle(self._clock())
-        self._outputs.send(self._chain, idle=idle, end=end, tell_all=tell_all)
+        try:
+            self._outputs.send(self._chain, idle=idle, end=end, tell_all=tell_all)
+        except LogError as error:
+            raise _SendRefusedError(error) from error
 
     def _send_failed(self, error: LogError) -> None:
         """At least once: a record was refused. Go back to the last commit; what left already comes again."""
@@ -452,6 +474,8 @@ class Lane:
         self._in_flight = None
         self.committed = record
         self.parts.tables.committed()
+        if self._chain is not None:
+            self._chain.committed()
         self._snapshots.committed(record, sum(map(len, commit.log_messages)), commit.delivery.offset)
         self._outputs.backpressure.sent(record.c, commit.sent_bytes)
         self._failures = 0
@@ -460,6 +484,8 @@ class Lane:
         self._outputs.rows_sent = 0
         if self._opening:
             self._outputs.open_direct(record.c)
+        else:
+            self.progressed = True
         self._opening = False
         self.last_commit_s = commit.ended_s or self._clock()
         self._pace.commit_took(self.last_commit_s - commit.began_s)

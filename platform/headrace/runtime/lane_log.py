@@ -68,7 +68,7 @@ def _copy(record: LaneLogRecord) -> LaneLogRecord:
 def encode_record(record: LaneLogRecord) -> list[bytes]:
     """The record as one or more messages, each below RECORD_BYTES_MAX as long as no single change is above."""
     groups: list[tuple[list[TableChange], list[TableChange]]] = [([], [])]
-    size = 0
+    size = len(_part(record, 0, 1, [], []))  # positions of many splits take room in the first message
     for in_chunk, changes in ((False, record.changes), (True, record.chunk)):
         for change in changes:
             change_bytes = len(change.puts) + len(change.deletes) + 100

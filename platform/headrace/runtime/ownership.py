@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from headrace.log.lane import LaneConnection, LaneProducer, LogError, Remedy
+from headrace.log.lane import LaneConnection, LaneProducer, LogError, PositionLostError, Remedy
 from headrace.protocol.data import LaneLogRecord, TableChange
 from headrace.runtime.lane_log import RESTORE_WAIT_MS, Deadline, LaneLogPartition
 
@@ -64,7 +64,11 @@ class LaneOwnership:
             producer.close()
             return None
         start, end = bounds
-        newest = self._with_reader(lambda reader: self._log.newest(reader, start, end, self._deadline()))
+        try:
+            newest = self._with_reader(lambda reader: self._log.newest(reader, start, end, self._deadline()))
+        except PositionLostError:
+            producer.close()  # an owner before us trimmed its log in this moment: look again
+            return self.acquire()
         return Acquired(producer, newest, start, end)
 
     def replay(self, acquired: Acquired, apply: Callable[[list[TableChange]], None]) -> int:

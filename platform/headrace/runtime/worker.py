@@ -99,12 +99,12 @@ class RunningLane:
             if self._stopped_early.is_set():
                 self.lane.stop()
             phase = self.lane.run()
-        except Exception as error:  # noqa: BLE001 - the lane's supervisor: every failure is reported
+        except BaseException as error:  # noqa: BLE001 - the lane's supervisor: every failure is reported
             self._failed(error)
             return
         self._moved("FINISHED" if phase is Phase.FINISHED else "CANCELED")
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         failure = describe(error)
         if not failure.user:
             traceback.print_exception(error, file=sys.__stderr__)
@@ -114,7 +114,7 @@ class RunningLane:
             traceback=failure.traceback,
             user=failure.user,
             retryable=failure.retryable,
-            committed=self.lane is not None and self.lane.commits > 0,
+            committed=self.lane is not None and self.lane.progressed,
         )
 
 
@@ -214,6 +214,7 @@ class Worker:
                 {
                     "attempt": running.task.attempt,
                     "commits": lane.commits,
+                    "progressed": lane.progressed,
                     "records_in": lane.records_in,
                     "records_out": lane.records_out,
                     "records_in_per_s": round(rate, 1),

@@ -319,7 +319,7 @@ class TaskManager:
             metrics = LaneMetrics.model_validate_json(raw)
             self._heartbeat.metrics(job_id, lane, metrics)
             known = (serial, lane, metrics.attempt)
-            if metrics.commits and known not in self._proven:
+            if metrics.progressed and known not in self._proven:
                 self._proven.add(known)
                 self._tell(LaneCommitted(*known))
 

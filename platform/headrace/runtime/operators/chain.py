@@ -8,6 +8,7 @@ import operator as std_operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from headrace.clock import now_ms
 from headrace.datastream.functions import ProcessFunction, RuntimeContext
 from headrace.datastream.typed import AppliedWindow
 from headrace.errors import UsageError
@@ -15,6 +16,7 @@ from headrace.graph.job_graph import KEYED, Operator, OperatorKind, Vertex
 from headrace.graph.keys import state_key
 from headrace.runtime.eventtime.generators import Generator, make_generator
 from headrace.runtime.eventtime.tumbling import Tumbling
+from headrace.runtime.files.sink import PartFiles
 from headrace.runtime.operators.attribution import LineMap
 from headrace.runtime.operators.context import (
     LaneRuntimeContext,
@@ -26,7 +28,7 @@ from headrace.runtime.operators.context import (
 )
 from headrace.runtime.operators.keyed_process import KeyedProcessOperator
 from headrace.runtime.operators.running import aggregation
-from headrace.runtime.operators.sinks import kafka_sink, print_sink
+from headrace.runtime.operators.sinks import file_sink, kafka_sink, print_sink
 from headrace.runtime.operators.source_code import VertexSource
 from headrace.runtime.operators.window import WindowOperator, of_aggregate, of_reduce
 from headrace.runtime.ports import (
@@ -122,6 +124,10 @@ class FusedChain:
         self._head: KeyedProcessOperator | WindowOperator | None = None
         self._watermark = MIN_WATERMARK
         self._opened: list[Any] = []
+        self._committing: dict[int, PartFiles] = {}  #: sinks that write outside of the log, by operator
+        for index, operator in enumerate(vertex.operators):
+            if operator.kind is OperatorKind.FILE_SINK:
+                self._committing[index] = self._file_sink(index, operator)
         self._times = tables.table(EVENT_TIME_TABLE)
         writers = {n: list(edge_writers.get(n, ())) for n in range(len(vertex.operators))}
         self._compile(writers)
@@ -149,9 +155,16 @@ class FusedChain:
         # So that tracebacks and debuggers show the generated lines. One entry for each lane, however often it starts.
         linecache.cache[file] = (len(self.source), None, self.source.splitlines(keepends=True), file)
 
+    def _file_sink(self, index: int, operator: Operator) -> PartFiles:
+        encoder = self._functions[operator.functions["encode"]] if "encode" in operator.functions else None
+        table = self._tables.table(f"{operator.uid}/parts")
+        return file_sink(operator, index, self._vertex.id, encoder, self._task, table)
+
     # ---- open and close
 
     def open(self) -> None:
+        for sink in self._committing.values():
+            sink.open()
         theirs: set[str] = set()
         for index, operator in enumerate(self._vertex.operators):
             context = self._context(operator)
@@ -174,6 +187,11 @@ class FusedChain:
         self._opened.append(function)
 
     def close(self) -> None:
+        for sink in self._committing.values():
+            try:
+                sink.close()
+            except OSError:
+                log.exception("closing files")
         while self._opened:
             function = self._opened.pop()
             try:
@@ -214,6 +232,8 @@ class FusedChain:
                 return print_sink(label, self._task.lane, self._task.lanes, self._print_line)
             case OperatorKind.KAFKA_SINK:
                 return kafka_sink(operator, calls, self._sink_writer)
+            case OperatorKind.FILE_SINK:
+                return self._committing[index].write
             case OperatorKind.REDUCE:
                 self._names["table0"] = self._tables.table(f"{operator.uid}/value/reduce")
                 return calls["reduce"]
@@ -271,7 +291,7 @@ class FusedChain:
         """Call generated code; whatever user code raises gets its operator's name."""
         try:
             outcome = function(*arguments)
-        except Exception as error:
+        except BaseException as error:  # SystemExit too: user code must not end a lane without a word
             name = self._lines.blame(error, self._vertex.operators[0].name)
             if name is None:
                 raise
@@ -284,6 +304,19 @@ class FusedChain:
     def late_dropped(self) -> int:
         """Records that came too late for their window, since this chain was opened."""
         return self._head.late_dropped if isinstance(self._head, WindowOperator) else 0
+
+    # ---- commits
+
+    def due(self) -> bool:
+        return any(sink.due() for sink in self._committing.values())
+
+    def prepare(self, c: int, *, final: bool) -> None:
+        for sink in self._committing.values():
+            sink.prepare(c, final=final)
+
+    def committed(self) -> None:
+        for sink in self._committing.values():
+            sink.committed()
 
     # ---- event time
 
@@ -357,9 +390,14 @@ def make_chain(
     edge_writers: Mapping[int, Sequence[EdgeWriter]],
     sink_writer: SinkWriter,
     print_line: Callable[[str], None],
+    origin: str = "job-1",
+    clock_ms: Callable[[], int] = now_ms,
 ) -> FusedChain:
-    """The chain of one vertex, not yet opened. ``functions``: function id to a fresh object."""
-    task = Task(vertex.name, lane, lanes, attempt)
+    """The chain of one vertex, not yet opened. ``functions``: function id to a fresh object.
+
+    ``origin`` names job and incarnation, ``clock_ms`` is the time of day: for sinks outside of the log.
+    """
+    task = Task(vertex.name, lane, lanes, attempt, origin, clock_ms)
     return FusedChain(
         vertex,
         functions,
