@@ -157,7 +157,7 @@ def test_a_silent_worker_is_killed_and_replaced(run: Run) -> None:
             await world.plan({"v0/0": ("tm1", 0, 1)}, job=job, config={"script v0/0": "silent, run"})
             await world.reached(job, "1.0 RUNNING")
             silent_s = time.monotonic()
-            await world.reached(job, "1.1 RUNNING", deadline_s=20)
+            await world.reached(job, "1.1 RUNNING", deadline_s=45)
             assert time.monotonic() - silent_s > 9
             reasons = [e.reason for e in await world.events(job) if isinstance(e, LaneStateChanged)]
             assert "slot worker died: SIGKILL (silent)" in reasons
