@@ -82,6 +82,8 @@ class CommitHistory:
         return broken
 
     def story(self, now_s: float) -> str:
-        """One line per lane: last commit, whose, how long ago."""
-        latest = sorted(self.latest().items())
-        return "\n".join(f"{lane}: c {c.c} by {c.by}, {now_s - c.at_s:.1f} s ago" for lane, c in latest)
+        """One line per lane: last commit, whose, how long ago, how far it has read."""
+        return "\n".join(
+            f"{lane}: c {c.c} by {c.by}, {now_s - c.at_s:.1f} s ago, at {c.positions}"
+            for lane, c in sorted(self.latest().items())
+        )

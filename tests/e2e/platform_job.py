@@ -100,7 +100,8 @@ class PlatformJob:
         self.filler.enough()
         self.until(lambda: not self.filler.running, "the input is written", 60)
         expected = totals(input_records(self.site.bootstrap, self.source), SIZE_MS)
-        await_rows(self.site.bootstrap, self.sink, lambda rows: len(rows) >= len(expected), timeout_s=ROWS_S)
+        rows = await_rows(self.site.bootstrap, self.sink, lambda rows: len(rows) >= len(expected), timeout_s=ROWS_S)
+        assert len(rows) >= len(expected), f"{len(rows)} of {len(expected)} rows after {ROWS_S:g} s\n{self.story()}"
         self.cancel()
         self.until(lambda: self.lifecycle.status is JobStatus.CANCELED, "the job is CANCELED", ENDED_S)
         account = compare(expected, sink_rows(read_committed(self.site.bootstrap, self.sink)))

@@ -170,9 +170,16 @@ class Site:
                     f"{name}: {lane.attempt} {lane.state} on {job.assignments.get(name)} {lane.reason}"
                     for name, lane in job.lanes.items()
                 ]
+                lines += self._metrics(job.job_id)
         for path in self._outputs()[:FILES_TOLD_MAX]:
             lines += [f"--- {path}", tail(path)]
         return "\n".join(lines)
+
+    def _metrics(self, job_id: str) -> list[str]:
+        try:
+            return [f"{lane}: {each}" for lane, each in rest.job(self._rest, job_id).metrics.items()]
+        except HeadraceError as error:
+            return [error.line()]
 
     def _outputs(self) -> list[Path]:
         """Files that processes write what happens to, the newest first."""

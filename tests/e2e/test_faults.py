@@ -270,7 +270,8 @@ def test_the_broker_killed_ten_times_under_load(site: Site, tell: Tell) -> None:
             first_s.append(min(job.commits.first_s(job.lanes, after_s=opened_s).values()) - opened_s)
             job.until(lambda: site.cluster.state.healthy, "every service is healthy again", patience(60))
             print(
-                f"broker kill {number}: port open after {opened_s - killed_s:.1f} s, first commit {first_s[-1]:.1f} s "
+                f"broker kill {number}: port open after {opened_s - killed_s:.1f} s, "
+                f"first commit {first_s[-1]:.1f} s "
                 f"later, all healthy {time.monotonic() - opened_s:.1f} s later"
             )
         account = job.require_exact()

@@ -17,6 +17,8 @@ import pytest
 from tests.documents import ROOT, Block, blocks, missing_lines
 from tests.e2e.terminal import Terminal
 
+from headrace.embedded import EmbeddedCluster
+
 pytestmark = pytest.mark.e2e
 
 BLOCK_S = 180.0
@@ -59,14 +61,14 @@ def terminal(clone: Path, tmp_path: Path) -> Iterator[Terminal]:
     """A shell in the copy that knows no cluster; the one it starts is stopped in any case."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     caches = {name: value for name, value in os.environ.items() if name == "HEADRACE_CACHE_DIR"}
-    environment = kept | caches | {"HEADRACE_STATE_DIR": str(tmp_path / "state"), "COLUMNS": "160", "NO_COLOR": "1"}
+    state = tmp_path / "state"
+    environment = kept | caches | {"HEADRACE_STATE_DIR": str(state), "COLUMNS": "160", "NO_COLOR": "1"}
     environment.pop("VIRTUAL_ENV", None)
     try:
         with Terminal(clone, environment) as shell:
             yield shell
     finally:
-        down = [str(clone / ".venv" / "bin" / "streamctl"), "down"]
-        subprocess.run(down, env=environment, check=True, capture_output=True, timeout=BLOCK_S)
+        EmbeddedCluster(state / "clusters" / "default").stop()
 
 
 @pytest.mark.parametrize("name", ["docs/tutorial.md", "docs/submission.md", "README.md"])

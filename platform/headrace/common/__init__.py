@@ -8,6 +8,7 @@ from headrace.common.job_execution_result import JobExecutionResult
 from headrace.common.serialization import (
     ByteArraySchema,
     DeserializationSchema,
+    Encoder,
     SerializationSchema,
     SimpleStringSchema,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "Configuration",
     "DeserializationSchema",
     "Duration",
+    "Encoder",
     "Instant",
     "JobClient",
     "JobExecutionResult",

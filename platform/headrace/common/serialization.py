@@ -1,4 +1,4 @@
-"""Schemas: how bytes of a Kafka record become a value, and the reverse."""
+"""Schemas: how bytes of a Kafka record become a value, and the reverse. Encoders: how a value is written to files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from headrace.common.call_site import wrong
 from headrace.common.typeinfo import TypeInformation, Types
 
-__all__ = ["ByteArraySchema", "DeserializationSchema", "SerializationSchema", "SimpleStringSchema"]
+__all__ = ["ByteArraySchema", "DeserializationSchema", "Encoder", "SerializationSchema", "SimpleStringSchema"]
 
 
 class DeserializationSchema(ABC):
@@ -82,3 +82,42 @@ class ByteArraySchema(DeserializationSchema, SerializationSchema):
 
     def transform(self) -> None:
         return None
+
+
+class Encoder(ABC):
+    """How a value stands in a file of a FileSink. Derive from it for a form of your own."""
+
+    @abstractmethod
+    def encode(self, value: Any) -> bytes:
+        """The bytes of ``value``, with whatever ends a record."""
+
+    def params(self) -> dict[str, Any] | None:
+        """One of the engine's own encoders as it stands in a JobGraph; None for those of a program."""
+        return None
+
+    @staticmethod
+    def simple_string_encoder(charset_name: str = "UTF-8") -> Encoder:
+        """``str(value)`` and a line end."""
+        try:
+            "\n".encode(charset_name)
+        except (LookupError, TypeError):
+            raise wrong(f"simple_string_encoder(): Python knows no charset {charset_name!r:.60}") from None
+        return _LineEncoder({"kind": "text", "charset": charset_name})
+
+    @staticmethod
+    def json_encoder() -> Encoder:
+        """JSON in one line: dicts, lists, Rows with names and plain values. Not in PyFlink."""
+        return _LineEncoder({"kind": "json"})
+
+
+class _LineEncoder(Encoder):
+    """Written by the engine itself."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self._params = params
+
+    def params(self) -> dict[str, Any]:
+        return self._params
+
+    def encode(self, value: Any) -> bytes:
+        raise NotImplementedError("the engine's sinks write this form")

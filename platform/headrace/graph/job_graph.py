@@ -56,6 +56,7 @@ class OperatorKind(StrEnum):
     WINDOW = "window"
     PRINT = "print"
     KAFKA_SINK = "kafka_sink"
+    FILE_SINK = "file_sink"
     DISCARD = "discard"
 
 
@@ -69,7 +70,7 @@ SOURCES = frozenset(
         OperatorKind.POLLING_SOURCE,
     }
 )
-SINKS = frozenset({OperatorKind.PRINT, OperatorKind.KAFKA_SINK, OperatorKind.DISCARD})
+SINKS = frozenset({OperatorKind.PRINT, OperatorKind.KAFKA_SINK, OperatorKind.FILE_SINK, OperatorKind.DISCARD})
 KEYED = frozenset({OperatorKind.KEYED_PROCESS, OperatorKind.REDUCE, OperatorKind.AGGREGATE, OperatorKind.WINDOW})
 
 

@@ -117,6 +117,8 @@ class TaskParts:
             edge_writers=writers,
             sink_writer=_Sinks(self.sink_records),
             print_line=lambda text: self._output.line("stdout", text),
+            origin=f"{self._task.job[:12]}-{self._task.incarnation}",
+            clock_ms=self._clock_ms,
         )
         if isinstance(self.inputs, KafkaInput | CollectionInput | PollingInput):
             self.inputs.attach(chain)

@@ -110,6 +110,21 @@ class Chain(Protocol):
     def output_watermark(self, edge_operator: int) -> int:
         """The watermark that leaves operator ``edge_operator`` (a ``timestamps`` operator restarts it)."""
 
+    def due(self) -> bool:
+        """A commit is wanted although nothing came in: something outside of the log is to be finished."""
+
+    def prepare(self, c: int, *, final: bool) -> None:
+        """Commit ``c`` is about to take the tables' changes; ``final``: it is the lane's last.
+
+        What sinks keep outside of the log is now made to last.
+        """
+
+    def committed(self) -> None:
+        """The commit prepared last stands in the log: finish outside what the tables say. May be repeated.
+
+        Called for a lane that has finished too, without ``open``.
+        """
+
     def close(self) -> None:
         """Once at the end of the attempt, also after a failure; errors are logged, not raised."""
 

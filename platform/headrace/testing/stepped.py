@@ -42,6 +42,8 @@ NAMESPACE = "stepped"
 TURNS_MAX = 100_000
 #: Time that passes with each turn, at most.
 TURN_MS_MAX = 5
+#: How often a turn is also a step of a stalled lane, when there are any.
+ZOMBIE_SHARE = 0.2
 ALIVE = (Phase.STARTING, Phase.RUNNING)
 
 
@@ -117,12 +119,34 @@ class SteppedCluster:
         return job
 
 
+class _Owner:
+    """An attempt of a lane, as its worker would stand for it: LaneHost."""
+
+    def __init__(self, job: SteppedJob, name: str) -> None:
+        self._job, self._name = job, name
+        self.lane: Lane | None = None
+
+    def running(self) -> None: ...
+
+    def fenced(self) -> None:
+        assert self.lane is not None
+        if self._job.lanes.get(self._name) is self.lane:
+            self.lane.resume()
+        else:
+            self.lane.stop()
+
+
 class SteppedJob:
-    """A job and its lanes; JobClient."""
+    """A job and its lanes; JobClient.
+
+    ``zombies``: a killed lane is not forgotten but stalled; it takes a step now and then until it is fenced.
+    """
 
     def __init__(self, cluster: SteppedCluster, submit: Submit, code: bytes) -> None:
         self.lanes: dict[str, Lane] = {}
         self.kills = 0
+        self.zombies = False
+        self._stalled: list[Lane] = []
         self._cluster = cluster
         self._submit = submit
         self._bundle = CodeBundle("")
@@ -175,13 +199,24 @@ class SteppedJob:
         self._cluster.time.advance(rng.randrange(TURN_MS_MAX))
         name = rng.choice(list(self.lanes))
         if rng.random() < kill_share:
+            if self.zombies:
+                self._stalled.append(self.lanes[name])
             self.kill(name)
             self.kills += 1
+        if self._stalled and rng.random() < ZOMBIE_SHARE:
+            self._step_zombie(rng.choice(self._stalled))
         lane = self.lanes[name]
         if lane.phase in ALIVE:
             lane.step()
         if lane.phase is Phase.RUNNING and isinstance(lane.parts.inputs, KafkaInput):
             lane.parts.inputs.discover(self._cluster.connection)
+
+    def _step_zombie(self, zombie: Lane) -> None:
+        try:
+            if zombie.phase in ALIVE:
+                zombie.step()
+        except OSError:
+            self._stalled.remove(zombie)  # what it had on the disk is its successor's: it fails, and nobody minds
 
     def kill(self, name: str) -> None:
         """Forget the lane as its process's death would, and start it anew."""
@@ -200,11 +235,12 @@ class SteppedJob:
         )
         cluster = self._cluster
         parts = TaskParts(task, NAMESPACE, cluster, self._bundle, cluster.time.now_ms, cluster.now_s)
-        self.lanes[name] = lane = _SteppedLane(
+        owner = _Owner(self, name)
+        self.lanes[name] = owner.lane = lane = _SteppedLane(
             parts,
             cluster.connection,
             parts.transactional_id,
-            self,
+            owner,
             clock=cluster.now_s,
             helper=_InlineCommits(),
             back_off_s=lambda: 0.0,
@@ -214,13 +250,6 @@ class SteppedJob:
 
     def finished(self) -> bool:
         return all(lane.phase is Phase.FINISHED for lane in self.lanes.values())
-
-    # LaneHost
-    def running(self) -> None: ...
-
-    def fenced(self) -> None:
-        """Nobody else runs these lanes: a killed one takes no further step."""
-        raise AssertionError("a lane was fenced")
 
     def _source_partitions(self, graph: JobGraph) -> dict[str, dict[str, int]]:
         counts = self._cluster.broker.topics()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from headrace.clock import now_ms
 from headrace.datastream.functions import Function, KeyedStateStore, RuntimeContext
 
 
@@ -16,6 +18,8 @@ class Task:
     lane: int
     lanes: int
     attempt: int = 0
+    origin: str = "job-1"  #: job and incarnation, for names outside of the log
+    clock_ms: Callable[[], int] = now_ms
 
 
 class UnkeyedStore:

@@ -145,6 +145,18 @@ def make_encoder(kind: str | None) -> Callable[[Any], bytes | None]:
             raise ValueError(f"unknown format {other!r}")
 
 
+def make_line_encoder(spec: Any) -> Callable[[Any], bytes]:
+    """A record of a file as the engine writes it: str(value) in a charset, or JSON, and a line end."""
+    match spec["kind"]:
+        case "text":
+            charset = spec["charset"]
+            return lambda value: f"{value}\n".encode(charset)
+        case "json":
+            return lambda value: _json(value) + b"\n"
+        case kind:
+            raise ValueError(f"unknown form of records {kind!r}")
+
+
 def _encode_text(value: Any) -> bytes | None:
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""Sinks: f(value, time) for Kafka records, f(value) for print."""
+"""Sinks: f(value, time) for Kafka records, f(value) for print and files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace.graph.job_graph import Operator
-from headrace.runtime.operators.formats import make_encoder
+from headrace.runtime.files.sink import PartFiles
+from headrace.runtime.operators.context import Task
+from headrace.runtime.operators.formats import make_encoder, make_line_encoder
 from headrace.runtime.ports import SinkWriter
+from headrace.runtime.state.tables import Table
 
 
 def kafka_sink(operator: Operator, functions: Mapping[str, Any], writer: SinkWriter) -> Callable[[Any, Any], None]:
@@ -33,6 +36,14 @@ def _pairs(headers: Any) -> list[tuple[str, bytes | None]] | None:
     if headers is None:
         return None
     return list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+
+
+def file_sink(operator: Operator, index: int, vertex: str, encoder: Any, task: Task, table: Table) -> PartFiles:
+    """``encoder``: the program's Encoder, None when the parameters say how."""
+    params: Any = operator.params
+    encode = make_line_encoder(params["encoder"]) if encoder is None else encoder.encode
+    origin = f"{task.origin}-{vertex}.{index}-{task.lane}"
+    return PartFiles(params, encode, table, origin=origin, clock_ms=task.clock_ms)
 
 
 def print_sink(label: str, lane: int, lanes: int, line: Callable[[str], None]) -> Callable[[Any], None]:
