@@ -109,7 +109,10 @@ def _measure(
         pace = subprocess.Popen([*command, str(WARM_S + seconds)], stdout=subprocess.PIPE, text=True)
         while pace.poll() is None:
             reader.take()
-        sent = int(pace.communicate()[0])
+        answer, _ = pace.communicate()
+        if pace.returncode:
+            raise UnavailableError("trial-input", f"the producer ended with exit status {pace.returncode}")
+        sent = int(answer)
         ended_ms = clock.now_ms()
         deadline_s = clock.monotonic_s() + DRAIN_S
         while reader.totals < sent // EVERY and clock.monotonic_s() < deadline_s:
