@@ -16,12 +16,13 @@ REST_DEFAULT = "http://127.0.0.1:8081"
 
 @dataclass(frozen=True)
 class Cluster:
-    """Addresses of one cluster. ``kafka`` holds extra librdkafka options (TLS, SASL)."""
+    """Addresses of one cluster. ``kafka`` holds extra librdkafka options (TLS, SASL); ``token`` is for its REST."""
 
     namespace: str
     bootstrap: str
     rest: str
     kafka: dict[str, str] = field(default_factory=dict)
+    token: str | None = field(default=None, repr=False)
 
 
 class Running(Protocol):
@@ -65,6 +66,7 @@ def find_cluster(
         bootstrap=chosen,
         rest=rest_url(rest or settings.rest or (ours.rest if ours else REST_DEFAULT)),
         kafka=settings.kafka,
+        token=settings.rest_token,
     )
 
 

@@ -32,13 +32,13 @@ class JobDetail:
 
 def jobs(cluster: Cluster) -> list[JobRecord]:
     """Every job the registry knows, ended ones included."""
-    body = get(cluster.rest, "/api/v1/jobs")
+    body = get(cluster.rest, "/api/v1/jobs", cluster.token)
     return [JobRecord.model_validate(each) for each in body["jobs"]]
 
 
 def job(cluster: Cluster, job_id: str) -> JobDetail:
     """One job. Raises UsageError ("job-unknown")."""
-    body = get(cluster.rest, f"/api/v1/jobs/{quote(job_id, safe='')}")
+    body = get(cluster.rest, f"/api/v1/jobs/{quote(job_id, safe='')}", cluster.token)
     return JobDetail(
         record=JobRecord.model_validate(body["job"]),
         graph=JobGraph.model_validate(body["graph"]) if body.get("graph") else None,
@@ -72,9 +72,11 @@ def choose(records: list[JobRecord], text: str) -> str:
     )
 
 
-def get(base: str, path: str) -> Any:
-    """GET a JSON object. Raises UnavailableError ("rest-unreachable") or the error that the server answered."""
+def get(base: str, path: str, token: str | None = None) -> Any:
+    """GET a JSON object, with the bearer token if there is one. Raises UnavailableError ("rest-unreachable") or the error that the server answered."""
     request = Request(base + path, headers={"Accept": "application/json"})
+    if token:
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with urlopen(request, timeout=CALL_S) as answer:
             return json.load(answer)

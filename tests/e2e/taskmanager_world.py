@@ -16,6 +16,7 @@ from tests.waiting import until
 
 from headrace.log.control import ControlLog, ControlRecord
 from headrace.log.control_kafka import ControlKafka
+from headrace.log.insist import insist
 from headrace.protocol.control import (
     Claim,
     LaneRefused,
@@ -65,7 +66,8 @@ class World:
         counts = {self.topics.name(short): PARTITIONS for short in PARTITIONED}
         counts |= {self.topics.name(short): 1 for short in SINGLE}
         compact = {"cleanup.policy": "compact"}
-        await self.log.ensure_topics(counts, {self.topics.plans: compact, self.topics.artifacts: compact})
+        config = {self.topics.plans: compact, self.topics.artifacts: compact}
+        await insist(lambda: self.log.ensure_topics(counts, config))  # a starved broker is fenced now and then
 
     @contextlib.asynccontextmanager
     async def taskmanager(

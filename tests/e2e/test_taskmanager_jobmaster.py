@@ -19,6 +19,7 @@ from tests.waiting import until
 from headrace.clock import now_ms
 from headrace.graph.job_graph import JobGraph
 from headrace.jobmaster import DeposedError, JobMaster, job_topics
+from headrace.log.insist import insist
 from headrace.log.lane_kafka import KafkaLaneConnection
 from headrace.protocol.control import CommandDone, JobEvent, JobResult
 from headrace.protocol.fence import PlanFence
@@ -43,7 +44,7 @@ class Jobs:
 
     async def make_sources(self) -> None:
         topics = {f"{self.prefix}.bids": 3, f"{self.prefix}.results": 1}
-        await self.world.log.ensure_topics(topics, {})
+        await insist(lambda: self.world.log.ensure_topics(topics, {}))
 
     def submission(self, job: str, *, config: dict[str, str] | None = None) -> Submit:
         """bids ─hash► v1 ─► results, two lanes each."""

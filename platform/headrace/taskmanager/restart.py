@@ -11,6 +11,8 @@ from __future__ import annotations
 from headrace.protocol.submission import ExponentialDelay, FixedDelay, NoRestart, RestartStrategy
 
 DEATH_DELAY_MS = 500
+#: From here on any multiplier above 1 has reached its maximum, or is as good as 1; floats must not overflow.
+EXPONENT_MAX = 90
 DEATH_DELAY_MS_MAX = 10_000
 
 
@@ -26,7 +28,7 @@ def failure_delay_ms(strategy: RestartStrategy, failures: int) -> int | None:
                 return None
             if failures == 1:
                 return 0
-            delay_ms: float = strategy.initial_ms * strategy.multiplier ** (failures - 2)
+            delay_ms: float = strategy.initial_ms * strategy.multiplier ** min(failures - 2, EXPONENT_MAX)
             return min(strategy.max_ms, round(delay_ms))
 
 

@@ -32,3 +32,8 @@ def test_a_large_exponent_stays_a_delay() -> None:
 
 def test_deaths_wait_twice_as_long_each_time_after_the_first() -> None:
     assert [death_delay_ms(n) for n in range(1, 8)] == [0, 500, 1000, 2000, 4000, 8000, 10_000]
+
+
+def test_a_failure_of_any_number_has_a_delay() -> None:
+    strategy = ExponentialDelay(attempts=10**9, initial_ms=10**12, multiplier=1000, max_ms=60_000)
+    assert failure_delay_ms(strategy, 10**6) == 60_000
