@@ -73,7 +73,10 @@ def choose(records: list[JobRecord], text: str) -> str:
 
 
 def get(base: str, path: str, token: str | None = None) -> Any:
-    """GET a JSON object, with the bearer token if there is one. Raises UnavailableError ("rest-unreachable") or the error that the server answered."""
+    """GET a JSON object, with the bearer token if there is one.
+
+    Raises UnavailableError ("rest-unreachable") or the error that the server answered.
+    """
     request = Request(base + path, headers={"Accept": "application/json"})
     if token:
         request.add_unredirected_header("Authorization", f"Bearer {token}")
