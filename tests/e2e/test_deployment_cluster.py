@@ -27,7 +27,7 @@ from tests.waiting import wait_until
 
 from headrace.embedded.cluster import Addresses
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]  # long: by hand, ./dev test tests/e2e/test_deployment_cluster.py
 
 STREAMCTL = [str(Path(sys.executable).with_name("streamctl"))]
 HEALTHY_S = 90.0

@@ -19,7 +19,7 @@ from tests.e2e.terminal import Terminal
 
 from headrace.embedded import EmbeddedCluster
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]  # long: by hand, ./dev test tests/e2e/test_tutorial.py
 
 BLOCK_S = 180.0
 UNTIL_S = 60.0

@@ -60,6 +60,8 @@ SETTLING = frozenset(
         KafkaError.FENCED_LEADER_EPOCH,
     }
 )
+#: An administrative client made before a broker's restart may answer these for ever; a new one does not.
+STALE = frozenset({KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH})
 K = TypeVar("K")
 AdminCall = Callable[[AdminClient, float], Mapping[K, "Future[Any]"]]
 
@@ -205,7 +207,7 @@ class ControlKafka:
         """After a failed admin call: pause before the next try, or give up."""
         settling = error.code() in SETTLING
         log.debug("admin.again", error=error.name(), settling=settling)
-        if not settling:
+        if not settling or error.code() in STALE:
             self._admin = None  # a client that lost its broker can stay deaf: take a new one
         passing = settling or error.retriable() or error.code() in DISCONNECTED
         if not passing or time.monotonic() + RETRY_PAUSE_S > deadline:

@@ -508,6 +508,7 @@ class Lane:
     def _wait_fenced(self) -> bool:
         """Ask whether the lane is still ours; True: rebuild, after a random back-off. False: stop."""
         self._resume.clear()
+        self.reason = "another process took this lane's id: asking the plans whose the lane is"
         self._host.fenced()
         while not (self._stop.is_set() or self._resume.is_set()):
             self._wake.wait()
