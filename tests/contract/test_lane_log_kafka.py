@@ -7,6 +7,7 @@ import socket
 import time
 
 import pytest
+from tests.waiting import wait_until
 from confluent_kafka import KafkaError, KafkaException
 from tests.contract.log_under_test import DEADLINE_S, KafkaServer, LogUnderTest, read_some
 
@@ -105,6 +106,8 @@ def test_what_correctness_rests_on_cannot_be_overridden(kafka, namespace):
         log.commit(producer, topic, b"in")
         producer.begin()
         producer.produce(topic, b"out", partition=0)
+        # Record, marker, record: an abort before the broker knows of the transaction would be refused.
+        wait_until(lambda: connection.bounds(topic, 0, DEADLINE_S)[1] == 3)
         reader = log.reader(topic)
         assert [m.value() for m in read_some(reader, 1)] == [b"in"]
         assert reader.read(10, 0.3) == []
