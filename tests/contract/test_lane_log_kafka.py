@@ -7,9 +7,9 @@ import socket
 import time
 
 import pytest
-from tests.waiting import wait_until
 from confluent_kafka import KafkaError, KafkaException
 from tests.contract.log_under_test import DEADLINE_S, KafkaServer, LogUnderTest, read_some
+from tests.waiting import wait_until
 
 from headrace.log.kafka_errors import kafka_error, remedy
 from headrace.log.lane import LogError, Remedy
