@@ -269,6 +269,11 @@ def test_the_broker_killed_ten_times_under_load(site: Site, tell: Tell) -> None:
             )
             first_s.append(min(job.commits.first_s(job.lanes, after_s=opened_s).values()) - opened_s)
             job.until(lambda: site.cluster.state.healthy, "every service is healthy again", patience(60))
+            job.until(
+                lambda: job.commits.first_s(job.lanes, after_s=opened_s).keys() == job.lanes,  # noqa: B023
+                "every lane commits again",
+                patience(40),
+            )
             print(
                 f"broker kill {number}: port open after {opened_s - killed_s:.1f} s, "
                 f"first commit {first_s[-1]:.1f} s "
