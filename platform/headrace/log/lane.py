@@ -9,7 +9,7 @@ offset() partition() topic() timestamp() headers()``; the memory log's messages 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -102,10 +102,11 @@ class PlainProducer(Protocol):
     ) -> None:
         """Send one record soon; blocks while the local queue is full. Raises LogError."""
 
-    def flush(self, timeout_s: float) -> None:
-        """Until everything produced so far is acknowledged.
+    def cut(self) -> Callable[[float], None]:
+        """A wait, for any thread, until everything produced up to now is acknowledged; what follows is not its.
 
-        Raises LogError with ABORT when a record was not delivered, with RETRY when the time is up.
+        The wait takes its time-out in seconds and may be called again. It raises LogError with ABORT when a
+        record was not delivered, with RETRY when the time is up.
         """
 
     def close(self) -> None:
@@ -152,9 +153,17 @@ class LaneConnection(Protocol):
     def plain_producer(self) -> PlainProducer: ...
 
     def reader(
-        self, *, committed: bool = True, wait_ms: int = 50, options: Mapping[str, str] | None = None
+        self,
+        *,
+        committed: bool = True,
+        wait_ms: int = 50,
+        gather_bytes: int = 1,
+        options: Mapping[str, str] | None = None,
     ) -> LaneReader:
-        """``committed``: records of open or aborted transactions are not seen. ``options``: more of librdkafka's."""
+        """``committed``: records of open or aborted transactions are not seen. ``options``: more of librdkafka's.
+
+        The broker answers a request for more when it has ``gather_bytes``, or after ``wait_ms`` with what it has.
+        """
 
     def bounds(self, topic: str, partition: int, timeout_s: float) -> tuple[int, int]:
         """(first existing offset, end offset including open transactions), asked from the broker now."""

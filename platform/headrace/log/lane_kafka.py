@@ -99,9 +99,15 @@ class KafkaLaneConnection:
         )
 
     def reader(
-        self, *, committed: bool = True, wait_ms: int = 50, options: Mapping[str, str] | None = None
+        self,
+        *,
+        committed: bool = True,
+        wait_ms: int = 50,
+        gather_bytes: int = 1,
+        options: Mapping[str, str] | None = None,
     ) -> KafkaReader:
-        return KafkaReader(self._reader_options(committed, wait_ms, options), self.bounds)
+        gather = {"fetch.min.bytes": str(gather_bytes), **(options or {})}
+        return KafkaReader(self._reader_options(committed, wait_ms, gather), self.bounds)
 
     def bounds(self, topic: str, partition: int, timeout_s: float) -> tuple[int, int]:
         split = TopicPartition(topic, partition)

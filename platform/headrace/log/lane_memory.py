@@ -257,7 +257,8 @@ class MemoryPlainProducer:
         except BrokerError as refused:
             raise LogError(refused.name, refused.text, Remedy.ABORT) from refused
 
-    def flush(self, timeout_s: float) -> None: ...
+    def cut(self) -> Callable[[float], None]:
+        return lambda timeout_s: None
 
     def close(self) -> None: ...
 
@@ -275,7 +276,12 @@ class MemoryLaneConnection:
         return MemoryPlainProducer(self._broker)
 
     def reader(
-        self, *, committed: bool = True, wait_ms: int = 50, options: Mapping[str, str] | None = None
+        self,
+        *,
+        committed: bool = True,
+        wait_ms: int = 50,
+        gather_bytes: int = 1,
+        options: Mapping[str, str] | None = None,
     ) -> MemoryReader:
         return MemoryReader(self._broker, committed)
 

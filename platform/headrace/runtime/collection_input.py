@@ -9,13 +9,14 @@ from typing import Any
 from headrace.log.lane import LaneConnection, Message, Split
 from headrace.protocol.data import LaneLogRecord
 from headrace.runtime.ports import MIN_WATERMARK, Chain
+from headrace.runtime.reading import Fetching
 
 
 class CollectionInput:
     """Items that travel with the job, read by lane 0; the position is the index of the next item."""
 
     messages_max = 1
-    reader_options: Mapping[str, str] = {}
+    fetching = Fetching()
     SPLIT = "collection"
     SLICE = 1_000
 

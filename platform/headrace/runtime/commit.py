@@ -52,7 +52,8 @@ class Commit:
     rows_out: int
     sent_bytes: list[tuple[Split, int]]
     began_s: float
-    flush: Callable[[float], None] | None = None  #: at least once: what must be acknowledged before
+    #: At least once: waits until what was sent before this commit is acknowledged.
+    acknowledged: Callable[[float], None] | None = None
     delivery: Delivery = field(default_factory=Delivery)
     done: threading.Event = field(default_factory=threading.Event)
     outcome: Outcome | None = None
@@ -63,8 +64,8 @@ class Commit:
 def run_transaction(producer: LaneProducer, commit: Commit, pause: Callable[[float], object]) -> Outcome:
     """Write ``commit`` in one transaction. Never commits a part of it; never raises LogError."""
     try:
-        if commit.flush is not None:
-            _repeat(commit.flush, pause)
+        if commit.acknowledged is not None:
+            _repeat(commit.acknowledged, pause)
     except LogError as error:
         commit.error = error
         return Outcome.ABORTED

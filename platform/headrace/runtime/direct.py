@@ -8,7 +8,7 @@ a commit covers has reached the log; what came after it may come again after a f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from headrace.log.lane import PlainProducer
 from headrace.runtime.commit import SinkRecord
@@ -44,8 +44,9 @@ class DirectOutput:
                 timestamp_ms=record.timestamp_ms or 0,
             )
 
-    def flush(self, timeout_s: float) -> None:
-        self._producer.flush(timeout_s)
+    def cut(self) -> Callable[[float], None]:
+        """A wait until all that was sent up to now is acknowledged; see PlainProducer."""
+        return self._producer.cut()
 
     def close(self) -> None:
         self._producer.close()

@@ -10,17 +10,22 @@ from headrace.log.lane import LaneConnection, Message, Split
 from headrace.protocol.data import LaneLogRecord
 from headrace.runtime.eventtime.edges import EdgeWatermarks
 from headrace.runtime.exchange import ExchangeReader
+from headrace.runtime.kafka_input import DIRECT_GATHER_MS, GATHER_BYTES
 from headrace.runtime.ports import Chain
+from headrace.runtime.reading import Fetching
 
 
 class ExchangeInput:
     """Reads packed messages in order, checks that none is missing, and keeps watermarks per source lane."""
 
     messages_max = 64
-    reader_options: Mapping[str, str] = {}
 
     def __init__(self, lane: int, edges: Sequence[tuple[Edge, str, Sequence[int]]], *, direct: bool = False) -> None:
         """``edges``: each input edge with its exchange topic and its source lanes."""
+        # At least once, messages come at their writers' pace and outside of transactions; else with their commits.
+        self.fetching = (
+            Fetching(committed=False, wait_ms=DIRECT_GATHER_MS, gather_bytes=GATHER_BYTES) if direct else Fetching()
+        )
         self._lane = lane
         self._edges = {edge.id: edge for edge, _, _ in edges}
         self._topics = {topic: edge.id for edge, topic, _ in edges}

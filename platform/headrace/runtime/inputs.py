@@ -16,6 +16,7 @@ from typing import Protocol
 from headrace.log.lane import LaneConnection, Message, Split
 from headrace.protocol.data import LaneLogRecord
 from headrace.runtime.ports import Chain
+from headrace.runtime.reading import Fetching
 
 
 class Inputs(Protocol):
@@ -23,8 +24,8 @@ class Inputs(Protocol):
 
     #: How many messages one read asks for.
     messages_max: int
-    #: More options for the reader, of the user's.
-    reader_options: Mapping[str, str]
+    #: How the reader is to ask the broker.
+    fetching: Fetching
 
     def resolve(self, connection: LaneConnection, record: LaneLogRecord, timeout_s: float) -> None:
         """A lane that never committed: write start positions (and stops) into its first record."""

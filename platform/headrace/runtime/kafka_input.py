@@ -19,11 +19,15 @@ from headrace.runtime import kafka_positions
 from headrace.runtime.kafka_splits import Subscription, split_name, split_of
 from headrace.runtime.operators.formats import REFUSALS, Decode
 from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, Chain
+from headrace.runtime.reading import Fetching
 from headrace.runtime.split_idleness import SplitIdleness
 from headrace.runtime.undecodable import Undecodable
 
 #: Between two looks for new partitions, as in Flink.
 DISCOVERY_INTERVAL_MS = 300_000
+#: The broker holds less than so many bytes back for so long: producers with many small batches would cost it an
+#: answer each. Far below the commit interval; shorter where outputs leave at once.
+GATHER_BYTES, GATHER_MS, DIRECT_GATHER_MS = 65_536, 20, 10
 CALL_TIMEOUT_S = 5.0
 
 _topic_of, _partition_of = methodcaller("topic"), methodcaller("partition")
@@ -44,13 +48,18 @@ class KafkaInput:
         *,
         group: str,
         clock_s: Callable[[], float],
+        direct: bool = False,
     ) -> None:
         """``splits``: this lane's partitions as of the job's start, none for a pattern.
 
         ``decode`` turns the values of a batch into records. ``group``: whose committed offsets are meant.
         """
         properties: Mapping[str, str] = params.get("properties") or {}
-        self.reader_options: Mapping[str, str] = {k: v for k, v in properties.items() if k != "bootstrap.servers"}
+        self.fetching = Fetching(
+            wait_ms=DIRECT_GATHER_MS if direct else GATHER_MS,
+            gather_bytes=GATHER_BYTES,
+            options={name: value for name, value in properties.items() if name != "bootstrap.servers"},
+        )
         self._subscription = subscription
         self._splits = list(splits)
         self._params = params

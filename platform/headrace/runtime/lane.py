@@ -151,7 +151,7 @@ class Lane:
         self._snapshots = SnapshotSchedule(parts.tables)
         self._pace = CommitPace(parts.interval_s, clock())
         self._producer: LaneProducer | None = None
-        self._reading = LaneReading(connection, self._pause, parts.inputs.reader_options)
+        self._reading = LaneReading(connection, self._pause, parts.inputs.fetching)
         self._outputs = LaneOutputs(parts.buffers, parts.exchange_topics, parts.sink_records, direct=parts.direct)
         self._chain: Chain | None = None
         self._in_flight: Commit | None = None
@@ -403,6 +403,7 @@ class Lane:
             record.sent = self._outputs.sent()
         elif not self._opening:
             self._send(end=final, tell_all=tell_all)
+        acknowledged = self._cut()
         self._chain.prepare(record.c, final=final)
         record.changes = self.parts.tables.take_changes()
         self._snapshots.add_to(record)
@@ -415,7 +416,7 @@ class Lane:
             rows_out=rows_out,
             sent_bytes=sizes(messages),
             began_s=now_s,
-            flush=self._outputs.flush if self._outputs.is_direct else None,
+            acknowledged=acknowledged,
         )
         self._dirty = False
         self._in_flight = commit
@@ -430,6 +431,12 @@ class Lane:
         idle = self.parts.inputs.idle(self._clock())
         try:
             self._outputs.send(self._chain, idle=idle, end=end, tell_all=tell_all)
+        except LogError as error:
+            raise _SendRefusedError(error) from error
+
+    def _cut(self) -> Callable[[float], None] | None:
+        try:
+            return self._outputs.cut()
         except LogError as error:
             raise _SendRefusedError(error) from error
 

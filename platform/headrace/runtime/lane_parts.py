@@ -149,6 +149,7 @@ class TaskParts:
             self._undecodable(head),
             group=str(head.params.get("group_id") or self.hint_group),
             clock_s=self._clock_s,
+            direct=self.direct,
         )
 
     def _undecodable(self, head: Operator) -> Undecodable:

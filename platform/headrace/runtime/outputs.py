@@ -6,7 +6,7 @@ leave at once (``direct``), and the commit only waits for their acknowledgement.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from headrace.log.lane import LaneConnection, Split
 from headrace.runtime.backpressure import Backpressure
@@ -98,10 +98,9 @@ class LaneOutputs:
         self._direct.send(messages, self.sink_records())
         self.backpressure.sent(c, sizes(messages))
 
-    def flush(self, timeout_s: float) -> None:
-        """Until all that left is acknowledged. Raises LogError: ABORT, or RETRY when the time is up."""
-        assert self._direct is not None
-        self._direct.flush(timeout_s)
+    def cut(self) -> Callable[[float], None] | None:
+        """A wait until all that left up to now is acknowledged; None exactly once. Raises LogError with ABORT."""
+        return None if self._direct is None else self._direct.cut()
 
 
 def sizes(messages: Packed) -> list[tuple[Split, int]]:

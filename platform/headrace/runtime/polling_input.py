@@ -19,6 +19,7 @@ from headrace.log.lane import LaneConnection, Message, Split
 from headrace.protocol.data import LaneLogRecord
 from headrace.runtime.operators.formats import UndecodableRecordError
 from headrace.runtime.ports import MIN_WATERMARK, Chain, UserCodeError
+from headrace.runtime.reading import Fetching
 from headrace.runtime.split_idleness import SplitIdleness
 from headrace.runtime.state.isolation import isolated
 from headrace.runtime.state.tables import Table
@@ -40,7 +41,7 @@ class PollingInput:
     """The splits of one lane; see Inputs. Asks open splits in turn, one batch for each call of ``process``."""
 
     messages_max = 1
-    reader_options: Mapping[str, str] = {}
+    fetching = Fetching()
 
     def __init__(
         self,

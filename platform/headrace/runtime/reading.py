@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.log.lane import LaneConnection, LaneReader, LogError, Split
 
 READ_AGAIN_S = 0.2
 FAILURES_MAX = 30
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """How an input's reader asks the broker. Gathering saves the broker a request per small batch of others."""
+
+    committed: bool = True
+    wait_ms: int = 50
+    gather_bytes: int = 1
+    options: Mapping[str, str] = field(default_factory=dict)  #: of the user's, librdkafka's names
 
 
 class CannotReadError(Exception):
@@ -18,13 +29,11 @@ class CannotReadError(Exception):
 class LaneReading:
     """Reads at the lane's working positions; a reader that fails is replaced after a pause."""
 
-    def __init__(
-        self, connection: LaneConnection, pause: Callable[[float], bool], options: Mapping[str, str] | None = None
-    ) -> None:
-        """``pause`` waits and returns True when the lane is to stop; ``options`` are the reader's."""
+    def __init__(self, connection: LaneConnection, pause: Callable[[float], bool], fetching: Fetching) -> None:
+        """``pause`` waits and returns True when the lane is to stop."""
         self._connection = connection
         self._pause = pause
-        self._options = options or {}
+        self._fetching = fetching
         self._reader: LaneReader | None = None
         self._failures = 0
         self.reason = ""
@@ -33,7 +42,7 @@ class LaneReading:
         """Read on here. Raises CannotReadError when that never succeeds; gives up when the lane is to stop."""
         while positions:
             try:
-                self._reader = self._reader or self._connection.reader(committed=True, options=self._options)
+                self._reader = self._reader or self._new_reader()
                 self._reader.assign(positions)
                 return
             except LogError as error:
@@ -62,6 +71,15 @@ class LaneReading:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+    def _new_reader(self) -> LaneReader:
+        fetching = self._fetching
+        return self._connection.reader(
+            committed=fetching.committed,
+            wait_ms=fetching.wait_ms,
+            gather_bytes=fetching.gather_bytes,
+            options=fetching.options,
+        )
 
     def _failed(self, error: LogError) -> bool:
         self.reason = f"reading: {error}"
