@@ -13,7 +13,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from tests.accounting import Account, Filler, Record, Records, await_rows, compare, input_records, read_committed
@@ -109,6 +109,26 @@ class PlatformJob:
         assert self.commits.broken_rules() == []
         return account
 
+    def require_nothing_lost(self) -> int:
+        """At least once: every window has a row that counts all its records, if not some twice; how many it counts
+        too many. Ends the job."""
+        self.filler.enough()
+        self.until(lambda: not self.filler.running, "the input is written", 60)
+        expected = totals(input_records(self.site.bootstrap, self.source), SIZE_MS)
+        seen: Totals = {}
+
+        def complete() -> bool:
+            for window, row in sink_rows(read_committed(self.site.bootstrap, self.sink)):
+                seen[window] = max(row, seen.get(window, row))
+            return all(window in seen and seen[window][0] >= row[0] for window, row in expected.items())
+
+        self.until(complete, "every window has counted all its records", ROWS_S)
+        self.cancel()
+        self.until(lambda: self.lifecycle.status is JobStatus.CANCELED, "the job is CANCELED", ENDED_S)
+        assert seen.keys() == expected.keys()
+        assert self.commits.broken_rules() == []
+        return sum(row[0] - expected[window][0] for window, row in seen.items())
+
     def cancel(self) -> None:
         """Ask for the job's end."""
         client = JobsClient(lambda: Connection(self.site.bootstrap, {}), self.site.namespace)
@@ -137,7 +157,12 @@ class PlatformJob:
 
 @contextlib.contextmanager
 def running_job(
-    site: Site, *, parallelism: int = 2, rate_per_s: float = 2000.0, seed: int = 7
+    site: Site,
+    *,
+    parallelism: int = 2,
+    rate_per_s: float = 2000.0,
+    seed: int = 7,
+    delivery: Literal["exactly-once", "at-least-once"] = "exactly-once",
 ) -> Iterator[PlatformJob]:
     """Topics, input and the job, RUNNING and committing; all of it ended afterwards."""
     name = f"w{uuid.uuid4().hex[:8]}"
@@ -153,7 +178,7 @@ def running_job(
         rate_per_s=rate_per_s,
         closing_ms=CLOSING_MS,
     )
-    trial = TrialJob(site.cluster.addresses, parallelism=parallelism)
+    trial = TrialJob(site.cluster.addresses, parallelism=parallelism, options={"execution.delivery": delivery})
     trial.run(SCRIPT, ["--input", source, "--output", sink, "--size-ms", str(SIZE_MS)])
     job = PlatformJob(site, trial, filler, source, sink)
     try:

@@ -29,6 +29,7 @@ Tell = Callable[[str], None]
 
 WORKER_KILLS = 20
 BROKER_KILLS = 10
+DIRECT_KILLS = 4
 #: A broker that ends sooner after its last start is given a pause by its supervisor.
 BROKER_GOOD_RUN_S = 6.0
 #: A worker that says nothing for ten seconds is killed.
@@ -122,6 +123,26 @@ def test_a_worker_killed_while_the_dispatcher_is_stopped_comes_back(site: Site, 
         f"worker killed without a Dispatcher: commits again after {min(took_s.values()):.2f} s; "
         f"{account.expected} windows exact; {load()}"
     )
+
+
+def test_at_least_once_nothing_is_lost_when_workers_are_killed(site: Site, tell: Tell) -> None:
+    chance = random.Random(27)
+    first_s: list[float] = []
+    with running_job(site, seed=27, delivery="at-least-once") as job:
+        killed: set[int] = set()
+        for _ in range(DIRECT_KILLS):
+            job.await_commits(chance.randint(4, 9), "before the next kill")
+            victim = chance.choice(sorted(set(job.commits.pids().values()) - killed))
+            lanes = job.commits.lanes_of([victim])
+            took_s = job.await_new_owner(lanes, killed | {victim}, kill(victim), deadline_s=patience(20))
+            killed.add(victim)
+            first_s.append(min(took_s.values()))
+        again = job.require_nothing_lost()
+    tell(
+        f"at least once, {DIRECT_KILLS} workers killed: first commit p50 {median(first_s):.2f} s, max "
+        f"{max(first_s):.2f} s; nothing lost, {again} records counted again; {load()}"
+    )
+    assert max(first_s) <= patience(3.0)
 
 
 # ---- TaskManagers
