@@ -2,11 +2,12 @@
 
     python examples/monitoring.py                           this machine, on this terminal, until Ctrl-C
     python examples/monitoring.py --synthetic 7             ten minutes of three made-up hosts at once, then the end
-    streamctl submit examples/monitoring.py                 the machine of a TaskManager; streamctl logs -f monitoring
-    streamctl submit examples/monitoring.py -- --windows host-windows --alerts host-alerts      to Kafka topics
+    streamctl submit examples/monitoring.py                 a TaskManager's machine; streamctl logs -f monitoring
+    streamctl submit examples/monitoring.py -- --windows host-windows --alerts host-alerts
+                                                            the same, to topics, which must exist
 
-An alert is RAISED when a window's mean is above one limit and CLEARED when it is below a lower one; in between nothing
-changes, so a value that swings around a limit does not flood anybody with alerts.
+An alert is RAISED when a window's mean is above one limit and CLEARED when it is below a lower one; in between
+nothing changes, so a value that swings around a limit does not flood anybody with alerts.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Counts words as they come: every word with its count so far.
 
     python examples/word_count.py                                     a few lines of its own
-    python examples/word_count.py --input notes.txt --output counts   a file, or a folder of files; a folder of results
+    python examples/word_count.py --input README.md --output counts   a file or a folder, into a folder
     streamctl submit examples/word_count.py -p 2                      on the cluster, then: streamctl logs word-count
 
 On a cluster every TaskManager must see the same files under the paths that are named.
