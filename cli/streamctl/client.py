@@ -116,9 +116,12 @@ class JobsClient:
         self._connect = connect
         self._topics = Topics(namespace)
 
-    def submit(self, submit: Submit, code: bytes | None, *, again: bool = False) -> tuple[JobEvent, JobEvents]:
-        """Submit a job with its code bundle; the acknowledgement, and the job's events, that one among them.
+    def submit(
+        self, submit: Submit, code: bytes | None, *, dependencies: bytes = b"", again: bool = False
+    ) -> tuple[JobEvent, JobEvents]:
+        """Submit a job with its code bundle and the archive of its dependencies.
 
+        Gives the acknowledgement, and the job's events, that one among them.
         Repeating the same submission is safe. ``again`` says that the id may have been used before: then the
         events begin with the oldest that Kafka keeps, so that they tell where the job stands. Raises UsageError
         when it was refused, UnavailableError when Kafka or every Dispatcher is silent.
@@ -127,6 +130,9 @@ class JobsClient:
         try:
             self._require_topics(connection)
             submit = attach_code(submit, code, lambda data: upload(connection, self._topics, data))
+            if dependencies:
+                archive = upload(connection, self._topics, dependencies)
+                submit = submit.model_copy(update={"dependencies": archive})
             body = submit.model_dump_json().encode()
             if len(body) > SUBMISSION_BYTES_MAX:
                 raise UsageError(
@@ -260,7 +266,7 @@ def attach_code(submit: Submit, code: bytes | None, upload_: Callable[[bytes], U
 
 
 def upload(connection: Connection, topics: Topics, code: bytes) -> UploadedCode:
-    """Write a code bundle to ``<ns>.artifacts`` in chunks at consecutive offsets.
+    """Write a package to ``<ns>.artifacts`` in chunks at consecutive offsets.
 
     Another client may write in between; then the upload is done again, UPLOAD_ATTEMPTS times at most.
     """

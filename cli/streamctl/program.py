@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headrace import clock
+from headrace.common.configuration import Configuration
 from headrace.common.job_execution_result import JobExecutionResult
+from headrace.datastream.dependencies import Dependencies
 from headrace.datastream.execution import executor_installed
 from headrace.errors import HeadraceError, UsageError
 from headrace.ids import new_request_id
@@ -50,7 +52,7 @@ class Submission:
         self._unended: list[SubmittedJob] = []
         self.submitted = 0
 
-    def submit(self, submit: Submit, code: bytes, *, wait: bool) -> SubmittedJob:
+    def submit(self, submit: Submit, code: bytes, *, wait: bool, dependencies: bytes = b"") -> SubmittedJob:
         """Submit and return when the job is RUNNING; with --wait and ``wait``, when it has ended.
 
         Raises UsageError when it is refused, UnavailableError when nobody answers, StillWaitingError after
@@ -59,7 +61,8 @@ class Submission:
         submit = self._as_asked(submit)
         self._output.facts.update({"job_id": submit.job_id, "name": submit.name})
         with self._output.progress(f"{submit.name}: submitting") as progress:
-            _, events = self._client.submit(submit, code, again=self.options.job_id is not None)
+            again = self.options.job_id is not None
+            _, events = self._client.submit(submit, code, dependencies=dependencies, again=again)
             self.submitted += 1
             short = submit.job_id[:ID_DIGITS]
             self._output.after_interrupt = f"job {short} runs on, `streamctl cancel {short}` ends it"
@@ -153,9 +156,13 @@ class SubmittedJob:
 def run_program(submission: Submission, script: Path, arguments: list[str]) -> None:
     """Run the script with ``submission`` as its executor.
 
-    Raises what the script or its jobs raise, and UsageError ("script-no-execute") when it submits nothing.
+    Files of the job can be imported by the script. Raises what the script or its jobs raise, and UsageError
+    ("script-no-execute") when it submits nothing.
     """
     options = submission.options
+    dependencies = Dependencies.of(Configuration(options.config))
+    dependencies.asked()  # a mistake in requirements.txt is told before the script runs
+    dependencies.make_importable()
     with executor_installed(submission, parallelism=options.parallelism, options=options.config):
         how = run_script(script, arguments)
     if not submission.submitted and how is not Ended.EXIT:

@@ -132,7 +132,7 @@ class _Caught:
         self.bootstrap = bootstrap
         self.submissions: list[tuple[Submit, bytes]] = []
 
-    def submit(self, submit: Submit, code: bytes, *, wait: bool) -> Any:
+    def submit(self, submit: Submit, code: bytes, *, wait: bool, dependencies: bytes = b"") -> Any:
         self.submissions.append((submit, code))
         return self
 

@@ -25,7 +25,7 @@ async def serve(settings: Settings, identity: Identity, slots: int) -> None:
         log=ControlKafka(settings.bootstrap),
         store=RedisStore(settings.redis, settings.namespace),
         topics=Topics(settings.namespace),
-        cache_dir=settings.cache_dir / "code",
+        cache_dir=settings.cache_dir,
         workers=WorkerStart(environment(settings), COMMAND),
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, taskmanager.leave)

@@ -91,7 +91,7 @@ class World:
                 log=log or self.log,
                 store=store,
                 topics=self.topics,
-                cache_dir=settings.cache_dir / "code",
+                cache_dir=settings.cache_dir,
                 workers=WorkerStart(environment(settings), COMMAND, spare),
             )
             running = asyncio.create_task(taskmanager.run())

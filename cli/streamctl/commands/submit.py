@@ -26,6 +26,28 @@ def submit(
     define: Annotated[
         list[str] | None, typer.Option("--define", "-D", metavar="KEY=VALUE", help="An option of the job.")
     ] = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--files",
+            "-pyfs",
+            metavar="PATH,...",
+            help="Goes along and is importable: .py, folder, .zip, .whl.",
+        ),
+    ] = None,
+    requirements: Annotated[
+        str | None,
+        typer.Option(
+            "--requirements",
+            "-pyreq",
+            metavar="FILE[#WHEELS]",
+            help="requirements.txt: the job gets a virtual environment.",
+        ),
+    ] = None,
+    wheels: Annotated[
+        str | None,
+        typer.Option("--wheels", metavar="FOLDER", help="Install the requirements from this folder only."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return when the job has ended.")] = False,
     timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for RUNNING.")] = 60,
     job_id: Annotated[
@@ -46,13 +68,31 @@ def submit(
         job_id=checked_job_id(job_id),
         name=name,
         parallelism=parallelism,
-        config=dict(definition(each) for each in define or ()),
+        config=dict(definition(each) for each in define or ()) | dependencies(files, requirements, wheels),
         wait=wait,
         timeout_s=timeout,
     )
     cluster = cluster_of(bootstrap, None, namespace)
     submission = Submission(lambda: connect_to(cluster), cluster, options, output)
     run_program(submission, script, arguments or [])
+
+
+def dependencies(files: list[str] | None, requirements: str | None, wheels: str | None) -> dict[str, str]:
+    """The options that say what goes along with the job. Raises UsageError ("dependency-invalid")."""
+    found = {}
+    if files:
+        found["python.files"] = ",".join(files)
+    if requirements is not None:
+        if wheels is not None and "#" in requirements:
+            raise UsageError(
+                "dependency-invalid",
+                f"two folders of wheels: {requirements.partition('#')[2]} and {wheels}",
+                hint="give the folder with --wheels, or after # in --requirements",
+            )
+        found["python.requirements"] = requirements if wheels is None else f"{requirements}#{wheels}"
+    elif wheels is not None:
+        found["python.requirements"] = f"#{wheels}"
+    return found
 
 
 def definition(text: str) -> tuple[str, str]:

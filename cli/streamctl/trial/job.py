@@ -25,8 +25,8 @@ class TrialJob:
         self._job: SubmittedJob | None = None
         self.submitted: Submit
 
-    def submit(self, submit: Submit, code: bytes, *, wait: bool) -> SubmittedJob:
-        _, events = self._client.submit(submit, code)
+    def submit(self, submit: Submit, code: bytes, *, wait: bool, dependencies: bytes = b"") -> SubmittedJob:
+        _, events = self._client.submit(submit, code, dependencies=dependencies)
         self.submitted = submit
         self._job = SubmittedJob(submit, self._client, events, Lifecycle())
         return self._job

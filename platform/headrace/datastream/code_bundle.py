@@ -39,9 +39,12 @@ class CodeBundle:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def code_bundle(functions: Mapping[str, UserFunction]) -> CodeBundle:
-    """Pickle a program's functions. Raises UsageError (function-not-picklable) naming the first that cannot be."""
-    modules = user_modules()
+def code_bundle(functions: Mapping[str, UserFunction], files: Iterable[str] = ()) -> CodeBundle:
+    """Pickle a program's functions; modules in ``files``, which travel beside them, by reference.
+
+    Raises UsageError (function-not-picklable) naming the first that cannot be.
+    """
+    modules = user_modules(files)
     settled = classes_with_ids()
     with pickled_by_value(modules):
         pickles = _pickled(functions)

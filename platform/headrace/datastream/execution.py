@@ -28,12 +28,13 @@ ENTRY_POINTS = "headrace.executors"
 class Executor(Protocol):
     """Takes a job and runs it somewhere."""
 
-    def submit(self, submit: Submit, code: bytes, *, wait: bool) -> JobClient:
+    def submit(self, submit: Submit, code: bytes, *, wait: bool, dependencies: bytes = b"") -> JobClient:
         """Start the job and return when it runs.
 
         ``submit`` comes without its code; ``code`` is the bundle, to be attached or uploaded, and empty
-        when there are no functions. With ``wait`` the
-        program wants the job's end: an executor that waits returns then, with a result that is done; one that
+        when there are no functions; ``dependencies`` is the archive of files and requirements that go along
+        (headrace.protocol.dependency_archive), empty when there are none. With ``wait`` the program wants the
+        job's end: an executor that waits returns then, with a result that is done; one that
         does not wait returns at once. Raises UsageError when the job is refused, UnavailableError when no
         cluster answers, JobFailedError when it waited and the job failed.
         """

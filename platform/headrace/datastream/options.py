@@ -14,8 +14,14 @@
                                          of with the next commit, and may come again after a failure
     execution.commit-interval-ms         how often a lane commits (100; 1000 at least once)
 
-Attempts count failures of a lane without a commit between. A duration is a number with a unit (ms, s, min, h, d),
-or a bare number of milliseconds. All other options travel with the job as they are.
+    python.files                         what goes along with the job: .py files, folders, .zip, .whl and .egg files,
+                                         with commas between
+    python.requirements                  requirements.txt of the job, or "requirements.txt#folder" with a folder of
+                                         wheels to install them from
+
+The last two name places of the machine that submits; what is there travels, the options do not. All options that are
+not listed here travel with the job as they are. Attempts count failures of a lane without a commit between. A duration
+is a number with a unit (ms, s, min, h, d), or a bare number of milliseconds.
 """
 
 from __future__ import annotations
@@ -37,6 +43,8 @@ CHAINING = "pipeline.operator-chaining.enabled"
 RESTART = "restart-strategy.type"
 COMMIT_INTERVAL = "execution.commit-interval-ms"
 DELIVERY = "execution.delivery"
+FILES = "python.files"
+REQUIREMENTS = "python.requirements"
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "sec": 1_000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"([0-9]+) *([a-z]*)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from headrace.common.call_site import wrong
 from headrace.common.configuration import Configuration
@@ -15,9 +15,13 @@ from headrace.datastream import options
 from headrace.datastream.connectors.base import Source
 from headrace.datastream.data_stream import DataStream
 from headrace.datastream.execution import active_executor, check_kafka, installed
+from headrace.datastream.options import FILES, REQUIREMENTS
 from headrace.datastream.program import Program, program_of
 from headrace.datastream.transformation import Link, Transformation, checked_parallelism
 from headrace.graph.job_graph import OperatorKind
+
+if TYPE_CHECKING:
+    from headrace.datastream.dependencies import Dependencies
 
 __all__ = ["StreamExecutionEnvironment"]
 
@@ -57,6 +61,8 @@ class StreamExecutionEnvironment:
             self.set_parallelism(parallelism)
         self._chaining = options.switch(configuration, options.CHAINING, self._chaining)
         self._options.add_all(configuration)
+        if configuration.contains_key(FILES) or configuration.contains_key(REQUIREMENTS):
+            self._dependencies().make_importable()
 
     def set_parallelism(self, parallelism: int) -> StreamExecutionEnvironment:
         """Parallelism (1 to 64) of operators that do not set their own: how many slots they are spread over."""
@@ -73,6 +79,35 @@ class StreamExecutionEnvironment:
 
     def is_chaining_enabled(self) -> bool:
         return self._chaining
+
+    # ---- what goes along
+
+    def add_python_file(self, file_path: str) -> None:
+        """Send a .py file, a folder, or a .zip, .whl or .egg file along; functions can import what is in it.
+
+        It goes on sys.path, here at once and in the job's workers: a .py file and a package by their names, of
+        other folders and of zip files what they contain. In workers they are files, so data beside the modules can
+        be read. Raises UsageError (dependency-missing, dependency-invalid).
+        """
+        before = self._options.get_string(FILES)
+        self._options.set_string(FILES, ",".join([*filter(None, [before]), str(file_path)]))
+        self._dependencies().make_importable()
+
+    def set_python_requirements(self, requirements_file_path: str, requirements_cache_dir: str | None = None) -> None:
+        """Give the job's workers the packages of a requirements.txt, in a virtual environment of their own.
+
+        With ``requirements_cache_dir``, a folder of wheels, they are installed from there and from nowhere else.
+        In-process runs use this interpreter as it is, and say what it lacks. Raises UsageError
+        (dependency-missing, dependency-invalid, requirements-invalid).
+        """
+        folder = f"#{requirements_cache_dir}" if requirements_cache_dir is not None else ""
+        self._options.set_string(REQUIREMENTS, f"{requirements_file_path}{folder}")
+        self._dependencies().asked()
+
+    def _dependencies(self) -> Dependencies:
+        from headrace.datastream.dependencies import Dependencies  # here: slot workers have no use for it
+
+        return Dependencies.of(self._options)
 
     # ---- sources
 
@@ -166,11 +201,12 @@ class StreamExecutionEnvironment:
             raise wrong(f"a job's name must be a str of 1 to 200 characters, not {name!r:.60}")
         from headrace.datastream.submission import build_submission  # here: slot workers never submit
 
-        submission = build_submission(self.program(), name, self._options.to_dict())
+        travels = {key: value for key, value in self._options.to_dict().items() if key not in (FILES, REQUIREMENTS)}
+        submission = build_submission(self.program(), name, travels, dependencies=self._dependencies())
         executor = active_executor()
         vertices = submission.submit.graph.vertices
         check_kafka([operator for vertex in vertices for operator in vertex.operators], executor)
-        client = executor.submit(submission.submit, submission.code, wait=wait)
+        client = executor.submit(submission.submit, submission.code, wait=wait, dependencies=submission.dependencies)
         self._transformations = []
         return client
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from headrace import __version__
 from headrace.common.configuration import Configuration
 from headrace.datastream.code_bundle import code_bundle
+from headrace.datastream.dependencies import Dependencies
 from headrace.datastream.options import delivery, restart_strategy
 from headrace.datastream.program import Program
 from headrace.graph.chaining import job_graph
@@ -18,23 +19,33 @@ from headrace.protocol.submission import ClientInfo, Submit
 
 @dataclass(frozen=True)
 class Submission:
-    """The message without its code, and the code bundle: attached or uploaded by who sends it."""
+    """The message without its code, and what is attached or uploaded by who sends it: the code bundle, and the
+    archive of files and requirements (headrace.protocol.dependency_archive); each empty when there is none.
+    """
 
     submit: Submit
     code: bytes
+    dependencies: bytes = b""
 
 
 def build_submission(
-    program: Program, name: str, config: Mapping[str, str] | None = None, *, job_id: str | None = None
+    program: Program,
+    name: str,
+    config: Mapping[str, str] | None = None,
+    *,
+    job_id: str | None = None,
+    dependencies: Dependencies | None = None,
 ) -> Submission:
     """The submission of a program, under a fresh job id unless one is given.
 
     The same program and job id give the same content as far as pickling allows. Raises UsageError for a function
-    that cannot be pickled, uids that repeat, or an option with a value it cannot have.
+    that cannot be pickled, uids that repeat, an option with a value it cannot have, or files and requirements that
+    cannot travel.
     """
     options = dict(config or {})
     graph = job_graph(program.graph)
-    bundle = code_bundle(program.functions)
+    beside = dependencies or Dependencies()
+    bundle = code_bundle(program.functions, map(str, beside.files))
     submit = Submit(
         type="submit",
         request_id=new_request_id(),
@@ -46,4 +57,4 @@ def build_submission(
         config=options,
         client=ClientInfo(python=platform.python_version(), headrace=__version__, packages=bundle.packages),
     )
-    return Submission(submit, bundle.data if program.functions else b"")
+    return Submission(submit, bundle.data if program.functions else b"", beside.archive())

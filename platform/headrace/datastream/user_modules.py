@@ -32,13 +32,14 @@ VALUE_BYTES_MAX = 16 * 1024 * 1024
 _OURS = ("headrace", "headrace_connectors", "streamctl")
 
 
-def user_modules() -> dict[str, types.ModuleType]:
+def user_modules(files: Iterable[str] = ()) -> dict[str, types.ModuleType]:
     """Loaded modules that are neither ours, nor Python's, nor of an installed distribution; without ``__main__``.
 
-    And those that the program registered with cloudpickle to travel by value.
+    ``files``: modules and folders that travel as files, so that their modules are there to be imported. Modules
+    that the program registered with cloudpickle to travel by value do so in any case.
     """
     registered = cloudpickle.list_registry_pickle_by_value()
-    installed = tuple(_installed_folders())
+    installed = (*_installed_folders(), *_as_folders(files))
     return {
         name: module
         for name, module in sorted(sys.modules.items())
@@ -55,6 +56,12 @@ def _installed_folders() -> Iterator[str]:
     folders += [*site.getsitepackages(), site.getusersitepackages(), os.path.dirname(os.__file__)]
     for folder in folders:
         yield os.path.realpath(folder) + os.sep
+
+
+def _as_folders(files: Iterable[str]) -> Iterator[str]:
+    for file in files:
+        path = os.path.realpath(file)
+        yield path if path.endswith(".py") else path + os.sep
 
 
 def _is_own(module: types.ModuleType, installed: tuple[str, ...]) -> bool:

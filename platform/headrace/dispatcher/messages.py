@@ -77,7 +77,7 @@ def _checked(submit: Submit) -> Readable | Unreadable:
     """What the schema cannot say."""
     who = submit.job_id, submit.request_id
     lanes = sum(vertex.lanes for vertex in submit.graph.vertices)
-    graph_bytes = len(submit.graph.model_dump_json().encode())
+    graph_bytes = len(submit.graph.model_dump_json().encode()) + len(submit.client.model_dump_json().encode())
     if graph_bytes + lanes * PLAN_BYTES_PER_LANE > PLAN_BYTES_MAX:
         return Unreadable(
             "plan-too-large",

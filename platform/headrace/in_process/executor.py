@@ -10,10 +10,12 @@ from contextlib import AbstractContextManager
 import msgspec
 
 from headrace.common.job_execution_result import JobExecutionResult
+from headrace.datastream.requirements import asked, unmet
 from headrace.errors import JobFailedError, UsageError
 from headrace.graph.job_graph import JobGraph
 from headrace.in_process.logs import JobLog, kafka_log, kafka_operators, memory_log, named_kafka
 from headrace.in_process.terminal import Terminal, speak_plainly
+from headrace.protocol.dependency_archive import unpack
 from headrace.protocol.submission import Submit
 from headrace.protocol.topics import Topics
 from headrace.protocol.worker_pipe import LaneTask
@@ -36,17 +38,24 @@ class InProcessExecutor:
         self._settings = settings or Settings()
         self._terminal = Terminal()
 
-    def submit(self, submit: Submit, code: bytes, *, wait: bool) -> InProcessJob:
+    def submit(self, submit: Submit, code: bytes, *, wait: bool, dependencies: bytes = b"") -> InProcessJob:
         """Start the job's lanes; with ``wait``, return when it has ended.
 
         Raises UsageError for what the program must change, UnavailableError when its Kafka does not answer,
-        JobFailedError when it waited and the job failed.
+        JobFailedError when it waited and the job failed. Files of the job are importable here already; what
+        this interpreter lacks of its requirements is said.
         """
+        if dependencies:
+            self._say_unmet(unpack(dependencies).requirements)
         job = InProcessJob(submit, code, self._log(submit.graph, submit.job_id), self._terminal)
         job.start()
         if wait:
             job.wait()
         return job
+
+    def _say_unmet(self, requirements: str) -> None:
+        for lack in unmet(asked(requirements, "requirements.txt")):
+            self._terminal.line("stderr", f"warning: {lack}: in-process runs use this Python as it is")
 
     def _log(self, graph: JobGraph, job_id: str) -> AbstractContextManager[JobLog]:
         topics = Topics(NAMESPACE)

@@ -94,6 +94,8 @@ def plan_of(state: JobState) -> Plan:
         desired="RUNNING" if state.outcome is None else "STOPPED",
         graph=job.graph,
         code=job.code,
+        dependencies=job.dependencies,
+        client=job.client,
         delivery=job.delivery,
         restart=job.restart,
         config=job.config,

@@ -21,7 +21,7 @@ from headrace.protocol.control import (
     TaskManagerReport,
 )
 from headrace.protocol.states import JobStatus, LaneState
-from headrace.protocol.submission import RestartStrategy, UploadedCode
+from headrace.protocol.submission import ClientInfo, RestartStrategy, UploadedCode
 
 
 class Place(NamedTuple):
@@ -53,6 +53,8 @@ class Job:
     dispatcher: str
     submitted_ms: int = 0
     incarnation: int = 1
+    dependencies: UploadedCode | None = None
+    client: ClientInfo = ClientInfo()
 
 
 class Custody(Enum):

@@ -69,7 +69,8 @@ def status_reason(state: JobState) -> str:
         return ""
     if state.status is not JobStatus.RUNNING:
         verb = "report" if state.status is JobStatus.RECONCILING else "start"
-        return f"waiting for {len(behind)} of {len(state.lanes)} lanes to {verb}"
+        why = next((f": {lane.reason}" for lane in behind.values() if lane.reason), "")
+        return f"waiting for {len(behind)} of {len(state.lanes)} lanes to {verb}{why}"
     name, lane = next(iter(behind.items()))
     more = f", and {len(behind) - 1} more" if len(behind) > 1 else ""
     return f"lane {name} is {lane.state}" + (f": {lane.reason}" if lane.reason else "") + more

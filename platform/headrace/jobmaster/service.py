@@ -110,6 +110,8 @@ class JobMaster:
             submission.config,
             dispatcher,
             submitted_ms,
+            dependencies=submission.dependencies,
+            client=submission.client,
         )
         self._log = log
         self._topics = topics

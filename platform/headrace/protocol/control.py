@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from headrace.graph.job_graph import JobGraph
 from headrace.protocol.states import JobStatus, LaneState
-from headrace.protocol.submission import RestartStrategy, UploadedCode
+from headrace.protocol.submission import ClientInfo, RestartStrategy, UploadedCode
 
 
 class Message(BaseModel):
@@ -105,6 +105,8 @@ class Plan(Message):
     desired: Literal["RUNNING", "STOPPED"]
     graph: JobGraph
     code: UploadedCode | None
+    dependencies: UploadedCode | None = None
+    client: ClientInfo = Field(default_factory=ClientInfo, description="versions of what submitted the job")
     delivery: str
     restart: RestartStrategy
     config: dict[str, str] = Field(default_factory=dict)

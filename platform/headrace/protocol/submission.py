@@ -36,7 +36,7 @@ class InlineCode(Strict):
 
 
 class UploadedCode(Strict):
-    """The code bundle already in ``<ns>.artifacts``: chunks at consecutive offsets from ``offset``."""
+    """A package already in ``<ns>.artifacts``: chunks at consecutive offsets from ``offset``."""
 
     sha256: Sha256
     partition: int = Field(0, ge=0, lt=2**31)
@@ -97,10 +97,15 @@ class Submit(Strict):
     restart: RestartStrategy = Field(default_factory=ExponentialDelay)
     config: dict[str, str] = Field(default_factory=dict, description="options by their documented names")
     client: ClientInfo = Field(default_factory=ClientInfo)
+    dependencies: UploadedCode | None = Field(
+        None, description="archive of requirements.txt, wheels and files, uploaded to <ns>.artifacts before"
+    )
 
     def content_sha256(self) -> str:
-        """Identity of the submission's content: everything but the request id and the client's versions."""
-        body = self.model_dump(mode="json", exclude={"request_id", "client"})
+        """Identity of the submission's content: all but the request id and the client's versions."""
+        body = self.model_dump(mode="json", exclude={"request_id", "client", "dependencies"})
+        if self.dependencies is not None:  # by hash: uploaded again, the same archive lies at another offset
+            body["dependencies"] = self.dependencies.sha256
         return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -15,7 +15,10 @@ import msgspec
 
 
 class LaneTask(msgspec.Struct, frozen=True):
-    """All that a worker needs to run one lane. ``graph`` is JobGraph JSON; ``code`` a local file or ""."""
+    """All that a worker needs to run one lane. ``graph`` is JobGraph JSON; ``code`` a local file or "".
+
+    ``paths`` go on sys.path, first; ``packages`` are the versions that the functions were made with.
+    """
 
     job: str
     name: str
@@ -27,6 +30,8 @@ class LaneTask(msgspec.Struct, frozen=True):
     delivery: str
     config: dict[str, str]
     source_partitions: dict[str, dict[str, int]]
+    paths: list[str] = []
+    packages: dict[str, str] = {}
 
 
 class StartLane(msgspec.Struct, tag="start", frozen=True):

@@ -10,6 +10,7 @@ from headrace.errors import HeadraceError
 from headrace.log.lane import PositionLostError
 from headrace.runtime.exchange import ExchangeOrderError, RecordTooLargeError
 from headrace.runtime.functions import FunctionLoadError
+from headrace.runtime.job_code import WAY_OUT, missing
 from headrace.runtime.kafka_positions import StartPositionError
 from headrace.runtime.lane import LaneFailedError
 from headrace.runtime.lane_log import LaneLogError
@@ -41,6 +42,9 @@ def describe(error: BaseException) -> LaneFailure:
     if isinstance(error, UserCodeError):
         cause = error.__cause__ or error
         text = "".join(traceback.format_exception(type(cause), cause, users_frames(cause.__traceback__)))
+        if isinstance(cause, ModuleNotFoundError):
+            line = f"module-missing: {error.operator!r} {missing(cause)} - {WAY_OUT}"
+            return LaneFailure(line, text, user=True, retryable=False)
         return LaneFailure(f"{error.operator}: {error}", text, user=True, retryable=True)
     if isinstance(error, HeadraceError):
         return LaneFailure(error.line(), "", user=True, retryable=False)

@@ -22,6 +22,10 @@ MODULES = "modules"
 class FunctionLoadError(Exception):
     """A user function cannot be loaded here: usually a module that this machine does not have."""
 
+    def __init__(self, function_id: str, message: str) -> None:
+        super().__init__(message)
+        self.function_id = function_id
+
 
 class CodeBundle:
     """The bundle of one job, read once per worker."""
@@ -43,11 +47,13 @@ class CodeBundle:
         for function_id in function_ids:
             data = self._pickles.get(function_id)
             if data is None:
-                raise FunctionLoadError(f"the job's code has no function {function_id!r}")
+                raise FunctionLoadError(function_id, f"the job's code has no function {function_id!r}")
             try:
                 loaded[function_id] = pickle.loads(data)
             except Exception as error:  # noqa: BLE001 - anything may come out of unpickling; it becomes one error
-                raise FunctionLoadError(f"function {function_id!r} cannot be loaded: {error!r}") from error
+                raise FunctionLoadError(
+                    function_id, f"function {function_id!r} cannot be loaded: {error!r}"
+                ) from error
         return loaded
 
 

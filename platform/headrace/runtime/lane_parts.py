@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from headrace.clock import monotonic_s, now_ms
@@ -18,8 +18,9 @@ from headrace.runtime.collection_input import CollectionInput
 from headrace.runtime.commit import SinkRecord
 from headrace.runtime.exchange import EdgeBuffer
 from headrace.runtime.exchange_input import ExchangeInput
-from headrace.runtime.functions import CodeBundle, as_callable, function_ids
+from headrace.runtime.functions import CodeBundle, FunctionLoadError, as_callable, function_ids
 from headrace.runtime.inputs import Inputs
+from headrace.runtime.job_code import load_failure
 from headrace.runtime.kafka_input import KafkaInput
 from headrace.runtime.kafka_splits import Subscription
 from headrace.runtime.lane_log import LaneLogPartition
@@ -68,7 +69,8 @@ class TaskParts:
     ) -> None:
         """``clock_ms``: the time of day; ``clock_s``: monotonic.
 
-        Raises FunctionLoadError when the user's code cannot be loaded here.
+        Raises UsageError (module-missing, package-version) or FunctionLoadError when the user's code cannot be
+        loaded here.
         """
         self.graph = JobGraph.model_validate_json(task.graph)
         self.name = task.lane
@@ -82,7 +84,7 @@ class TaskParts:
         self._clock_ms, self._clock_s = clock_ms, clock_s
         self._output = output
         self._topics = Topics(namespace)
-        self._bundle = bundle or CodeBundle(task.code)
+        self._bundle = bundle or self._read_bundle()
         self._function_ids = function_ids(self.graph, vertex_id)
         self.transactional_id = transactional_id(task.job, task.incarnation, vertex_id, self.lane)
         self.hint_group = self._topics.hint_group(task.job, task.incarnation)
@@ -100,7 +102,7 @@ class TaskParts:
         return LaneLogPartition(connection, topic, self.lane)
 
     def new_chain(self) -> Chain:
-        functions = self._bundle.load(self._function_ids)
+        functions = self._load(self._function_ids)
         for buffer in self.buffers:
             if buffer.edge.key is not None:
                 buffer.set_key_selector(as_callable(functions[buffer.edge.key], "get_key"))
@@ -174,7 +176,19 @@ class TaskParts:
         )
 
     def _function(self, function_id: str) -> Any:
-        return self._bundle.load([function_id])[function_id]
+        return self._load([function_id])[function_id]
+
+    def _read_bundle(self) -> CodeBundle:
+        try:
+            return CodeBundle(self._task.code)
+        except FunctionLoadError as error:
+            raise load_failure(error, self.graph, self._task.packages) from error
+
+    def _load(self, function_ids: Iterable[str]) -> dict[str, Any]:
+        try:
+            return self._bundle.load(function_ids)
+        except FunctionLoadError as error:
+            raise load_failure(error, self.graph, self._task.packages) from error
 
     def _polling_input(self, head: Operator, source: PollingSource) -> PollingInput:
         watermark: Any = head.params.get("watermark") or {}

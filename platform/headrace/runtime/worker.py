@@ -24,6 +24,7 @@ from pathlib import Path
 from headrace.log.lane import LaneConnection
 from headrace.log.lane_kafka import KafkaLaneConnection
 from headrace.protocol import worker_pipe as pipe
+from headrace.runtime import job_code
 from headrace.runtime.failures import describe
 from headrace.runtime.housekeeping import Housekeeping
 from headrace.runtime.lane import Lane, Phase
@@ -163,6 +164,7 @@ class Worker:
     def _command(self, message: object) -> None:
         if isinstance(message, pipe.StartLane):
             task = message.task
+            self._prepare(task)
             old = self._lanes.get(task.lane)
             if old is not None and old.thread.is_alive():
                 old.stop()
@@ -179,6 +181,14 @@ class Worker:
                 running.stop()
             else:
                 running.resume()
+
+    def _prepare(self, task: pipe.LaneTask) -> None:
+        """What the job brings, once: a worker serves one job for its whole life."""
+        if self._lanes:
+            return
+        job_code.add_paths(task.paths)
+        if (warning := job_code.warning(task.packages)) is not None:
+            self._output.line("log", warning)
 
     def _exit(self) -> None:
         for running in self._lanes.values():

@@ -33,10 +33,11 @@ class CodeMissingError(Exception):
 class CodeCache:
     """One directory of packages; several processes may share it."""
 
-    def __init__(self, control: ControlLog, topic: str, directory: Path) -> None:
+    def __init__(self, control: ControlLog, topic: str, directory: Path, *, files_max: int = FILES_MAX) -> None:
         self._log = control
         self._topic = topic
         self._directory = directory
+        self._files_max = files_max
 
     async def path(self, code: UploadedCode) -> Path:
         """A local file with exactly this package. Waits for the log as long as it takes.
@@ -94,7 +95,7 @@ class CodeCache:
             os.unlink(temporary)
             raise
         files = sorted((f for f in self._directory.iterdir() if f.is_file()), key=lambda f: f.stat().st_mtime)
-        for old in files[:-FILES_MAX]:
+        for old in files[: -self._files_max]:
             old.unlink(missing_ok=True)
 
 

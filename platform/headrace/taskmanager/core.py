@@ -29,6 +29,9 @@ from headrace.taskmanager.model import (
     Deaths,
     Desired,
     Effect,
+    EnvironmentDelayed,
+    EnvironmentFailed,
+    EnvironmentReady,
     Event,
     Freshness,
     Lane,
@@ -103,6 +106,14 @@ def _take(draft: Draft, event: Event) -> None:
                 draft.report(draft.lanes[lane.key])
         case CodeMissing():
             _no_code(draft, event)
+        case EnvironmentReady():
+            draft.environments[event.sha256] = event.environment
+        case EnvironmentDelayed():
+            for lane in _waiting_for_environment(draft, event.sha256):
+                draft.lanes[lane.key] = replace(lane, reason=event.reason)
+                draft.report(draft.lanes[lane.key])
+        case EnvironmentFailed():
+            _no_environment(draft, event)
         case Tick():
             if draft.ticked_ms and draft.now_ms - draft.ticked_ms > SLEPT_MS:
                 slept(draft)
@@ -144,6 +155,7 @@ def _exited(draft: Draft, event: WorkerExited) -> None:
     if worker.phase is not WorkerPhase.LEAVING:
         before = draft.deaths.get(worker.slot, Deaths()).count
         count = 1 if draft.now_ms >= worker.useful_ms else before + 1
+        _look_again(draft, worker.job)
         draft.deaths[worker.slot] = Deaths(count, draft.now_ms + death_delay_ms(count))
     for lane in draft.held_by(event.serial):
         if lane.state is LaneState.CANCELING or draft.leaving:
@@ -269,6 +281,32 @@ def _no_code(draft: Draft, event: CodeMissing) -> None:
     for lane in _waiting_for(draft, event.sha256):
         failure = Failure(error=f"code-missing: {event.error}", lane=lane.name, retryable=False)
         draft.move(lane, LaneState.FAILED, failure.error, failure=failure)
+
+
+def _look_again(draft: Draft, job_id: str) -> None:
+    """The next worker of a job finds its environment anew: it may have been removed from the disk."""
+    desired = draft.jobs.get(job_id)
+    if desired is not None and desired.plan.dependencies is not None:
+        sha256 = desired.plan.dependencies.sha256
+        if draft.environments.get(sha256) is not None:
+            del draft.environments[sha256]
+
+
+def _no_environment(draft: Draft, event: EnvironmentFailed) -> None:
+    draft.environments.pop(event.sha256, None)
+    for lane in _waiting_for_environment(draft, event.sha256):
+        failure = Failure(error=_shortened(event.error, ERROR_CHARS_MAX), lane=lane.name, user=True, retryable=False)
+        draft.move(lane, LaneState.FAILED, failure.error, failure=failure)
+
+
+def _waiting_for_environment(draft: Draft, sha256: str) -> list[Lane]:
+    """Lanes that are to start once these dependencies are there."""
+    jobs = {
+        job_id
+        for job_id, at in draft.jobs.items()
+        if at.plan.dependencies is not None and at.plan.dependencies.sha256 == sha256
+    }
+    return [lane for lane in draft.lanes.values() if lane.state is LaneState.SCHEDULED and lane.job in jobs]
 
 
 def _waiting_for(draft: Draft, sha256: str) -> list[Lane]:

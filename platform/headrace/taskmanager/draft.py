@@ -61,6 +61,7 @@ class Draft:
         self.deaths = dict(state.deaths)
         self.refused = dict(state.refused)
         self.code = dict(state.code)
+        self.environments = dict(state.environments)
         self.freshness = state.freshness
         self.leaving = state.leaving
         self.serial = state.serial
@@ -76,6 +77,7 @@ class Draft:
             deaths=self.deaths,
             refused=self.refused,
             code=self.code,
+            environments=self.environments,
             freshness=self.freshness,
             leaving=self.leaving,
             serial=self.serial,

@@ -89,6 +89,18 @@ class Desired:
 
 
 @dataclass(frozen=True)
+class Environment:
+    """Where the workers of a job run: ``python`` "" is this process's own; ``paths`` go on sys.path, first."""
+
+    python: str = ""
+    paths: tuple[str, ...] = ()
+
+
+#: Of jobs without files and requirements.
+BASE = Environment()
+
+
+@dataclass(frozen=True)
 class TaskManagerState:
     """All that one TaskManager knows. ``core.step`` makes the next one."""
 
@@ -101,6 +113,9 @@ class TaskManagerState:
     deaths: dict[int, Deaths] = field(default_factory=dict)  #: by slot
     refused: dict[LaneKey, LaneRefused] = field(default_factory=dict)
     code: Mapping[str, str | None] = field(default_factory=dict)  #: sha256 to local file, None while fetched
+    #: sha256 of a job's dependencies to where its workers run, None while that is prepared
+    environments: Mapping[str, Environment | None] = field(default_factory=dict)
+    python: str = ""  #: version of this process's Python, "3.11.7"
     freshness: Freshness = Freshness.STALE
     leaving: bool = False
     serial: int = 0  #: of the newest worker
@@ -195,6 +210,30 @@ class CodeMissing:
 
 
 @dataclass(frozen=True)
+class EnvironmentReady:
+    """The files are unpacked and the packages installed."""
+
+    sha256: str
+    environment: Environment
+
+
+@dataclass(frozen=True)
+class EnvironmentDelayed:
+    """It is still worked on: how far it is, or what it waits for."""
+
+    sha256: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class EnvironmentFailed:
+    """It cannot be made: jobs that need it cannot run. ``error`` begins with its code."""
+
+    sha256: str
+    error: str
+
+
+@dataclass(frozen=True)
 class Tick:
     """Time passed; a long time since the last one means that this process slept."""
 
@@ -216,6 +255,9 @@ Event = (
     | CodeReady
     | CodeDelayed
     | CodeMissing
+    | EnvironmentReady
+    | EnvironmentDelayed
+    | EnvironmentFailed
     | Tick
     | Leave
 )
@@ -231,6 +273,7 @@ class StartWorker:
     serial: int
     slot: int
     job_id: str
+    python: str = ""  #: "": this process's own
 
 
 @dataclass(frozen=True)
@@ -262,6 +305,13 @@ class FetchCode:
 
 
 @dataclass(frozen=True)
+class PrepareEnvironment:
+    """Answered by EnvironmentReady or EnvironmentFailed, with EnvironmentDelayed any number of times before."""
+
+    dependencies: UploadedCode
+
+
+@dataclass(frozen=True)
 class CatchUp:
     """Read all plans to their present end; answered by CaughtUp."""
 
@@ -276,4 +326,4 @@ class RereadPlans:
     attempt: str
 
 
-Effect = StartWorker | Send | KillWorker | Report | FetchCode | CatchUp | RereadPlans
+Effect = StartWorker | Send | KillWorker | Report | FetchCode | PrepareEnvironment | CatchUp | RereadPlans

@@ -2,7 +2,7 @@
 
     retire     lanes that the plan no longer wants here are stopped; what has ended is forgotten
     admit      lanes that the plan wants here get an entry, or are refused: no such slot, or another job's
-    start      every entry gets its slot's worker, then its code, then runs; only on fresh plans
+    start      every entry gets its job's environment, its slot's worker, its code, then runs; only on fresh plans
     dismiss    a worker without lanes is told to exit
     enforce    silent workers and lanes that do not stop are killed with their process
 
@@ -16,19 +16,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headrace.protocol.attempt import Attempt
-from headrace.protocol.control import Assignment, LaneRefused, Plan
+from headrace.protocol.control import Assignment, Failure, LaneRefused, Plan
 from headrace.protocol.states import LaneState
 from headrace.protocol.worker_pipe import Exit, LaneTask, StartLane, StopLane
 from headrace.taskmanager.draft import Draft
 from headrace.taskmanager.model import (
+    BASE,
     ENDED_LANE,
     HELD,
     CatchUp,
     Deaths,
     Desired,
+    Environment,
     FetchCode,
     Freshness,
     Lane,
+    PrepareEnvironment,
     Report,
     StartWorker,
     Worker,
@@ -100,6 +103,8 @@ def _retire(draft: Draft) -> None:
             del draft.jobs[job_id]
     needed = {desired.plan.code.sha256 for desired in draft.jobs.values() if desired.plan.code}
     draft.code = {sha256: path for sha256, path in draft.code.items() if sha256 in needed}
+    needed = {desired.plan.dependencies.sha256 for desired in draft.jobs.values() if desired.plan.dependencies}
+    draft.environments = {sha256: env for sha256, env in draft.environments.items() if sha256 in needed}
 
 
 # ---- admit
@@ -156,18 +161,48 @@ def _start(draft: Draft) -> None:
     for lane in sorted(draft.lanes.values(), key=lambda lane: (lane.slot, lane.key)):
         if lane.state is not LaneState.SCHEDULED or lane.start_ms > draft.now_ms:
             continue
-        worker = draft.worker_of(lane.slot) or _start_worker(draft, lane)
+        desired = draft.jobs[lane.job]
+        if (wrong := _other_python(draft, desired.plan)) is not None:
+            failure = Failure(error=wrong, lane=lane.name, user=True, retryable=False)
+            draft.move(lane, LaneState.FAILED, wrong, failure=failure)
+            continue
+        environment = _environment(draft, desired)
+        if environment is None:
+            continue
+        worker = draft.worker_of(lane.slot) or _start_worker(draft, lane, environment)
         if worker is None or worker.phase is not WorkerPhase.UP or worker.job != lane.job:
             continue  # a back-off, or a worker that is on its way out
-        desired = draft.jobs[lane.job]
         path = _code_path(draft, desired)
         if path is None:
             continue
-        draft.send(worker.serial, StartLane(_task(desired, lane, path)))
+        draft.send(worker.serial, StartLane(_task(desired, lane, path, environment)))
         draft.move(lane, LaneState.DEPLOYING, worker=worker.serial)
 
 
-def _start_worker(draft: Draft, lane: Lane) -> Worker | None:
+def _other_python(draft: Draft, plan: Plan) -> str | None:
+    """Why this Python cannot load the job's code, None when it can: bytecode is of one minor version."""
+    ours, theirs = draft.base.python, plan.client.python
+    if plan.code is None or not ours or not theirs or ours.split(".")[:2] == theirs.split(".")[:2]:
+        return None
+    minor = ".".join(ours.split(".")[:2])
+    return (
+        f"python-version: the job was submitted with Python {theirs} and TaskManager {draft.base.id} runs Python "
+        f"{ours}, which cannot load its code - submit with Python {minor}, or run TaskManagers on the script's"
+    )
+
+
+def _environment(draft: Draft, desired: Desired) -> Environment | None:
+    """Where the job's workers run; None while it is prepared."""
+    dependencies = desired.plan.dependencies
+    if dependencies is None:
+        return BASE
+    if dependencies.sha256 not in draft.environments:
+        draft.environments[dependencies.sha256] = None
+        draft.effects.append(PrepareEnvironment(dependencies))
+    return draft.environments[dependencies.sha256]
+
+
+def _start_worker(draft: Draft, lane: Lane, environment: Environment) -> Worker | None:
     if draft.deaths.get(lane.slot, Deaths()).start_ms > draft.now_ms:
         return None
     draft.serial += 1
@@ -179,7 +214,7 @@ def _start_worker(draft: Draft, lane: Lane) -> Worker | None:
         useful_ms=draft.now_ms + USEFUL_MS,
     )
     draft.workers[worker.serial] = worker
-    draft.effects.append(StartWorker(worker.serial, worker.slot, worker.job))
+    draft.effects.append(StartWorker(worker.serial, worker.slot, worker.job, environment.python))
     return worker
 
 
@@ -194,7 +229,7 @@ def _code_path(draft: Draft, desired: Desired) -> str | None:
     return draft.code[code.sha256]
 
 
-def _task(desired: Desired, lane: Lane, code: str) -> LaneTask:
+def _task(desired: Desired, lane: Lane, code: str, environment: Environment) -> LaneTask:
     plan = desired.plan
     return LaneTask(
         job=plan.job_id,
@@ -207,6 +242,8 @@ def _task(desired: Desired, lane: Lane, code: str) -> LaneTask:
         delivery=plan.delivery,
         config=plan.config,
         source_partitions=plan.source_partitions,
+        paths=list(environment.paths),
+        packages=plan.client.packages,
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import platform
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
@@ -38,9 +39,11 @@ from headrace.store.redis_store import RedisStore
 from headrace.taskmanager.code_cache import CodeCache, CodeMissingError
 from headrace.taskmanager.core import IllegalEventError, step
 from headrace.taskmanager.draft import Draft
+from headrace.taskmanager.environments import Environments, NotPreparedError
 from headrace.taskmanager.event_outbox import EventOutbox, TaskEventMessage
 from headrace.taskmanager.heartbeat import Heartbeat
 from headrace.taskmanager.identity import Identity, held_identity
+from headrace.taskmanager.kept_folders import TOUCH_S
 from headrace.taskmanager.model import (
     CatchUp,
     CaughtUp,
@@ -48,12 +51,16 @@ from headrace.taskmanager.model import (
     CodeMissing,
     CodeReady,
     Effect,
+    EnvironmentDelayed,
+    EnvironmentFailed,
+    EnvironmentReady,
     Event,
     FetchCode,
     KillWorker,
     LaneCommitted,
     Leave,
     PlansReread,
+    PrepareEnvironment,
     Report,
     RereadPlans,
     Send,
@@ -108,7 +115,7 @@ async def _serve(settings: Settings, bootstrap: str, redis: str, identity: Ident
         log=control,
         store=store,
         topics=Topics(settings.namespace),
-        cache_dir=settings.cache_dir / "code",
+        cache_dir=settings.cache_dir,
         workers=WorkerStart(worker_environment(settings, bootstrap), spare=spare),
     )
     loop = asyncio.get_running_loop()
@@ -158,10 +165,11 @@ class TaskManager:
         workers: WorkerStart,
     ) -> None:
         self._identity = identity
-        self._state = TaskManagerState(identity.id, identity.instance, slots)
+        self._state = TaskManagerState(identity.id, identity.instance, slots, python=platform.python_version())
         self._log = log
         self._topics = topics
-        self._code = CodeCache(log, topics.artifacts, cache_dir)
+        self._code = CodeCache(log, topics.artifacts, cache_dir / "code")
+        self._environments = Environments(log, topics.artifacts, cache_dir)
         self._heartbeat = Heartbeat(store, identity, lambda: self._state)
         self._pool = WorkerPool(
             identity.directory / "workers",
@@ -220,6 +228,7 @@ class TaskManager:
                     self._shipping.run(),
                     self._follow_plans(),
                     self._tick(),
+                    self._keep_environments(),
                 )
             ]
             await self._leaving.wait()
@@ -336,7 +345,7 @@ class TaskManager:
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case StartWorker():
-                self._pool.start(effect.serial)
+                self._pool.start(effect.serial, effect.python)
             case Send():
                 self._pool.send(effect.serial, effect.message)
             case KillWorker():
@@ -346,6 +355,8 @@ class TaskManager:
                 self._report(effect.event)
             case FetchCode():
                 self._tasks.create_task(self._fetch(effect.code))
+            case PrepareEnvironment():
+                self._tasks.create_task(self._prepare_environment(effect.dependencies))
             case CatchUp():
                 self._tasks.create_task(self._catch_up())
             case RereadPlans():
@@ -380,6 +391,32 @@ class TaskManager:
             else:
                 self._tell(CodeReady(code.sha256, str(path)))
                 return
+
+    async def _prepare_environment(self, dependencies: UploadedCode) -> None:
+        sha256 = dependencies.sha256
+
+        def tell(how_far: str) -> None:
+            self._tell(EnvironmentDelayed(sha256, how_far))
+
+        while True:
+            try:
+                environment = await self._environments.prepare(dependencies, tell)
+            except NotPreparedError as error:
+                log.error("environment.failed", sha256=sha256, error=str(error))
+                self._tell(EnvironmentFailed(sha256, str(error)))
+                return
+            except OSError as error:
+                log.error("environment.not_kept", sha256=sha256, error=str(error))
+                tell(f"files and requirements of the job cannot be kept here: {error}")
+                await asyncio.sleep(CODE_RETRY_S)
+            else:
+                self._tell(EnvironmentReady(sha256, environment))
+                return
+
+    async def _keep_environments(self) -> None:
+        while True:
+            await asyncio.sleep(TOUCH_S)
+            await asyncio.to_thread(self._environments.in_use, [*self._state.environments])
 
     async def _catch_up(self) -> None:
         log.warning("taskmanager.slept", then="plans are read on before anything is started")

@@ -69,8 +69,15 @@ class WorkerPool:
     def pids(self) -> dict[int, int]:
         return {serial: process.pid for serial, process in self._running.items()}
 
-    def start(self, serial: int) -> None:
-        """Have a process for ``serial``: the spare, or a new one. A failure to start comes as its end."""
+    def start(self, serial: int, python: str = "") -> None:
+        """Have a process for ``serial``: the spare, or a new one. A failure to start comes as its end.
+
+        With ``python`` it is a new one of that interpreter; the spare stays.
+        """
+        if python:
+            self._early[serial] = []
+            self._tasks.create_task(self._launch_for(serial, python))
+            return
         spare, self._spare = self._spare, None
         self._spare_delay_s = SPARE_DELAY_S
         if self._keeps_spare:
@@ -110,16 +117,17 @@ class WorkerPool:
 
     # ---- processes
 
-    async def _launch(self) -> WorkerProcess:
+    async def _launch(self, python: str = "") -> WorkerProcess:
         self._number += 1
-        process = await WorkerProcess.launch(self._number, self._directory, self._command, self._environment)
+        command = [python, *self._command[1:]] if python else self._command
+        process = await WorkerProcess.launch(self._number, self._directory, command, self._environment)
         log.info("worker.started", pid=process.pid, number=process.number)
         self._tasks.create_task(self._watch(process))
         return process
 
-    async def _launch_for(self, serial: int) -> None:
+    async def _launch_for(self, serial: int, python: str = "") -> None:
         try:
-            process = await self._launch()
+            process = await self._launch(python)
         except OSError as error:
             self._early.pop(serial)
             self._doomed.discard(serial)

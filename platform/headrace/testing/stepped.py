@@ -112,7 +112,7 @@ class SteppedCluster:
         """Virtual time in seconds."""
         return self.time.now_ms() / 1000
 
-    def submit(self, submit: Submit, code: bytes, *, wait: bool) -> SteppedJob:
+    def submit(self, submit: Submit, code: bytes, *, wait: bool, dependencies: bytes = b"") -> SteppedJob:
         """Start the job's lanes; nothing else happens before ``run``."""
         job = SteppedJob(self, submit, code)
         self.jobs.append(job)

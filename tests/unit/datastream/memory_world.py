@@ -104,7 +104,7 @@ class MemoryWorld:
     def printed(self) -> list[str]:
         return sorted(line.rsplit("\t", 1)[1] for line in self._printed.read_text().splitlines())
 
-    def submit(self, submit: Submit, code: bytes, *, wait: bool) -> Job:
+    def submit(self, submit: Submit, code: bytes, *, wait: bool, dependencies: bytes = b"") -> Job:
         """Run all lanes until every one has finished."""
         self.broker.create_topics(job_topics(Topics(NAMESPACE), submit.graph, submit.job_id, 1))
         bundle = CodeBundle("")

@@ -45,7 +45,7 @@ class Recorder:
     bootstrap: str | None = None
     calls: list[tuple[Submit, bytes, bool]] = field(default_factory=list)
 
-    def submit(self, submit: Submit, code: bytes, *, wait: bool) -> JobClient:
+    def submit(self, submit: Submit, code: bytes, *, wait: bool, dependencies: bytes = b"") -> JobClient:
         self.calls.append((submit, code, wait))
         client = Client(submit.job_id)
         if self.ends is not None:
