@@ -20,8 +20,8 @@
                                          wheels to install them from
 
 The last two name places of the machine that submits; what is there travels, the options do not. All options that are
-not listed here travel with the job as they are. Attempts count failures of a lane without a commit between. A duration
-is a number with a unit (ms, s, min, h, d), or a bare number of milliseconds.
+not listed here travel with the job as they are. Attempts count failures of a lane without a commit between. A
+duration is a number with a unit (ms, s, min, h, d), or a bare number of milliseconds.
 """
 
 from __future__ import annotations
