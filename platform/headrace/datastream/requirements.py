@@ -46,7 +46,7 @@ def asked(text: str, name: str) -> list[Asked]:
                 hint=_HINT,
             )
         if line.startswith("-"):
-            continue  # an option, such as --index-url: uv knows them
+            continue  # an option, such as -i for another index: uv knows them
         try:
             found.append(Asked(number, Requirement(re.split(r"\s--", line, maxsplit=1)[0].strip())))
         except InvalidRequirement as error:

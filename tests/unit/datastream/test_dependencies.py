@@ -168,7 +168,7 @@ def test_a_bad_line_of_requirements_is_named(text: str, words: str) -> None:
 
 def test_lines_as_pip_writes_them_are_read() -> None:
     text = (
-        "# pinned\n--index-url https://index.example/simple\nnumpy>=2 ; python_version >= '3.8'  # why\n"
+        "# pinned\n-i https://index.example/simple\nnumpy>=2 ; python_version >= '3.8'  # why\n"
         "pandas==2.2 \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\nfoo[bar] @ https://example.org/foo.whl\n"
     )
     found = asked(text, "requirements.txt")

@@ -110,7 +110,7 @@ def test_an_index_that_is_away_is_asked_again_and_then_told(tmp_path: Path, monk
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     told: list[str] = []
     with pytest.raises(BuildFailedError, match=r"127\.0\.0\.1"):
-        asyncio.run(build(tmp_path / "made", Archive("--index-url http://127.0.0.1:1/\nshapes\n"), told.append))
+        asyncio.run(build(tmp_path / "made", Archive("-i http://127.0.0.1:1/\nshapes\n"), told.append))
     assert [line for line in told if line.startswith("trying again in 0 s after: ")] != []
 
 
