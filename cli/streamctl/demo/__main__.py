@@ -13,14 +13,27 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command(cls=SpeakingCommand)
 def demo(context: typer.Context, json: JsonOption = False) -> None:
-    """A year of real flights through a cluster of its own, a worker killed on the way, every row compared."""
-    from streamctl.demo.run import run_demo
-    from streamctl.demo.screen import screen
-    from streamctl.demo.summary import summary
+    """A year of real flights through a cluster of its own, a worker killed on the way, every row compared.
 
-    with screen() as shown:
-        outcome = run_demo(shown)
-    output_of(context).result(outcome.json(), summary(outcome))
+    Then, without --json, this machine is monitored live for 15 s, on the same cluster.
+    """
+    from streamctl.demo.board import board
+    from streamctl.demo.monitoring import watch_machine
+    from streamctl.demo.run import PARALLELISM, run_flights
+    from streamctl.demo.screen import screen
+    from streamctl.demo.summary import summary, verdict
+    from streamctl.trial.cluster import trial_cluster
+
+    machine = None
+    with screen() as shown, trial_cluster("demo", slots=PARALLELISM, say=shown.step) as cluster:
+        outcome = run_flights(cluster, shown)
+        if outcome.exact and not json:
+            shown.done(verdict(outcome).plain)
+            shown.step("submitting examples/monitoring.py")
+            shown.rest()
+            with board() as view:
+                machine = watch_machine(cluster.addresses, view)
+    output_of(context).result(outcome.json(), summary(outcome, machine))
     if not outcome.exact:
         raise typer.Exit(EXIT_JOB_FAILED)
 

@@ -16,7 +16,7 @@ from headrace.errors import StillWaitingError
 from streamctl.demo.data import Flight, load_airlines, load_flights
 from streamctl.demo.expected import Comparison, Row, compare, expected_rows
 from streamctl.demo.screen import Screen
-from streamctl.trial.cluster import TrialCluster, example_file, kill_worker, load_average, trial_cluster
+from streamctl.trial.cluster import TrialCluster, example_file, kill_worker, load_average
 from streamctl.trial.commits import Commit, CommitReader
 from streamctl.trial.filling import create_topics, fill
 from streamctl.trial.job import TrialJob
@@ -96,11 +96,11 @@ class Outcome:
         }
 
 
-def run_demo(screen: Screen) -> Outcome:
-    """Run it. Raises HeadraceError when something needed does not work; the cluster is stopped in any case."""
+def run_flights(cluster: TrialCluster, screen: Screen) -> Outcome:
+    """Start the cluster and run it. Raises HeadraceError when something needed does not work."""
     begin_s = clock.monotonic_s()
     script = example_file("flights.py")
-    with ThreadPoolExecutor(2) as pool, trial_cluster("demo", slots=PARALLELISM, say=screen.step) as cluster:
+    with ThreadPoolExecutor(2) as pool:
         loading = pool.submit(_load)
         starting = pool.submit(cluster.start)
         flights, airlines = _fill(cluster, starting, loading, screen)

@@ -21,6 +21,9 @@ class Screen(Protocol):
     def progress(self, committed: int, records: int, rows: int) -> None:
         """How many records are committed, how many rows are in the sink."""
 
+    def rest(self) -> None:
+        """Nothing is being done here for now: leave the terminal to somebody else."""
+
 
 class Terminal:
     """A spinner, lines, and a bar; use it as a context manager."""
@@ -67,6 +70,9 @@ class Terminal:
             counts=f"{committed:,} of {records:,}, {rows:,} rows",
         )
 
+    def rest(self) -> None:
+        self._progress.stop()
+
 
 class Lines:
     """One line for each thing that happened, a line of progress every two seconds."""
@@ -97,6 +103,9 @@ class Lines:
         if now_s >= self._next_s:
             self._next_s = now_s + self.INTERVAL_S
             self.step(f"{committed:,} of {records:,} flights committed, {rows:,} rows")
+
+    def rest(self) -> None:
+        pass
 
     def _write(self, text: str) -> None:
         sys.stderr.write(f"{clock.monotonic_s() - self._begin_s:6.1f} s {text}\n")

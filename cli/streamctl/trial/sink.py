@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
@@ -25,6 +25,30 @@ class SinkWatch:
         """How many have become visible so far; does not wait."""
         self._rows += sum(message.error() is None for message in self._consumer.consume(5000, timeout=0))
         return self._rows
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+class SinkRows:
+    """Committed records of topics as they come."""
+
+    def __init__(self, bootstrap: str, topics: Sequence[str]) -> None:
+        self._consumer = _consumer(bootstrap, {"fetch.wait.max.ms": 10})
+        self._consumer.assign(
+            [
+                TopicPartition(topic, partition, 0)
+                for topic in topics
+                for partition in self._consumer.list_topics(topic, timeout=QUIET_S).topics[topic].partitions
+            ]
+        )
+
+    def take(self, timeout_s: float) -> list[tuple[str, bytes]]:
+        """(topic, value) of those that became visible, waiting at most ``timeout_s`` for the first."""
+        messages = self._consumer.consume(1, timeout=timeout_s)
+        if messages:
+            messages += self._consumer.consume(5000, timeout=0)
+        return [(message.topic() or "", message.value() or b"") for message in messages if message.error() is None]
 
     def close(self) -> None:
         self._consumer.close()

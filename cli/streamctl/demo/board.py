@@ -1,0 +1,94 @@
+"""Where the demo shows the monitored machine: a table that changes in place, or lines. On stdout."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Protocol
+
+from streamctl.demo.machine import Machine, machine_table, window_lines
+
+
+class Board(Protocol):
+    """Use it as a context manager: what stands on it at the end stays."""
+
+    def __enter__(self) -> Board: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def show(self, machine: Machine, doing: str) -> None:
+        """The machine as it stands, and what is going on."""
+
+    def finish(self, machine: Machine) -> None:
+        """The machine for the last time."""
+
+
+class TerminalBoard:
+    """A table that is drawn again in the same place."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live = Live(console=Console(), auto_refresh=False, vertical_overflow="crop")
+
+    def __enter__(self) -> TerminalBoard:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def show(self, machine: Machine, doing: str) -> None:
+        from rich.text import Text
+
+        from streamctl.render import sections
+
+        self._live.update(sections(Text(doing, style="bold"), machine_table(machine)), refresh=True)
+
+    def finish(self, machine: Machine) -> None:
+        self._live.update(machine_table(machine), refresh=True)
+
+
+class LineBoard:
+    """A line for each window, each alert, and each thing that is done."""
+
+    def __init__(self) -> None:
+        self._doing = ""
+        self._until_ms = 0
+        self._alerts = 0
+
+    def __enter__(self) -> LineBoard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, machine: Machine, doing: str) -> None:
+        if doing != self._doing:
+            self._doing = doing
+            self._write(doing)
+        self._news(machine, all_of_them=False)
+
+    def finish(self, machine: Machine) -> None:
+        self._news(machine, all_of_them=True)
+
+    def _news(self, machine: Machine, *, all_of_them: bool) -> None:
+        for end, line in window_lines(machine, self._until_ms, all_of_them=all_of_them):
+            self._until_ms = end
+            self._write(line)
+        for alert in machine.alerts[self._alerts :]:
+            self._write(str(alert))
+        self._alerts = len(machine.alerts)
+
+    def _write(self, line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+def board() -> Board:
+    return TerminalBoard() if sys.stdout.isatty() else LineBoard()
