@@ -71,7 +71,7 @@ class WindowRow(ProcessWindowFunction):
                 "metric": metric,
                 "start": window.start,
                 "end": window.end,
-                "mean": round(mean, 1),
+                "mean": round(mean, 3),
                 "max": greatest,
             }
 

@@ -41,7 +41,7 @@ def host_windows(measurements: Iterable[Row], window_ms: int) -> list[Row]:
             "metric": metric,
             "start": start,
             "end": start + window_ms,
-            "mean": round(sum(group) / len(group), 1),
+            "mean": round(sum(group) / len(group), 3),
             "max": max(group),
         }
         for (host, metric, start), group in values.items()

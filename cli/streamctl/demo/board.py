@@ -44,14 +44,18 @@ class TerminalBoard:
         self._live.stop()
 
     def show(self, machine: Machine, doing: str) -> None:
+        self._draw(machine, doing)
+
+    def finish(self, machine: Machine) -> None:
+        self._draw(machine, f"{machine.host}: what the monitoring saw")
+
+    def _draw(self, machine: Machine, title: str) -> None:
         from rich.text import Text
 
         from streamctl.render import sections
 
-        self._live.update(sections(Text(doing, style="bold"), machine_table(machine)), refresh=True)
-
-    def finish(self, machine: Machine) -> None:
-        self._live.update(machine_table(machine), refresh=True)
+        drawn = sections(Text(""), Text(title, style="bold"), machine_table(machine), Text(""))
+        self._live.update(drawn, refresh=True)
 
 
 class LineBoard:
@@ -78,12 +82,19 @@ class LineBoard:
         self._news(machine, all_of_them=True)
 
     def _news(self, machine: Machine, *, all_of_them: bool) -> None:
+        """An alert comes after the line of the window that it is about."""
         for end, line in window_lines(machine, self._until_ms, all_of_them=all_of_them):
             self._until_ms = end
             self._write(line)
+            self._tell_alerts(machine)
+        self._tell_alerts(machine)
+
+    def _tell_alerts(self, machine: Machine) -> None:
         for alert in machine.alerts[self._alerts :]:
+            if alert.at > self._until_ms:
+                return
             self._write(str(alert))
-        self._alerts = len(machine.alerts)
+            self._alerts += 1
 
     def _write(self, line: str) -> None:
         sys.stdout.write(line + "\n")

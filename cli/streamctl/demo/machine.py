@@ -13,6 +13,7 @@ from streamctl.render import NOTHING, count, instant, plain_table, sections
 #: Windows of a metric that are kept, and drawn as bars.
 HISTORY = 12
 BARS = "▁▂▃▄▅▆▇█"
+NUMBER_COLUMNS = 10
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,8 @@ class Machine:
 def machine_table(machine: Machine) -> RenderableType:
     """The newest window of each metric, the means before it as bars, the alert's state; then all alerts."""
     table = plain_table("Metric", ">Mean", ">Max", f"Last {HISTORY} windows", "Alert")
+    for column in table.columns[1:3]:
+        column.min_width = NUMBER_COLUMNS  # so that the columns stay where they are
     for metric, (name, unit) in METRICS.items():
         kept = machine.windows.get(metric)
         if kept is None:

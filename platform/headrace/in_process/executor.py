@@ -14,7 +14,7 @@ from headrace.datastream.requirements import asked, unmet
 from headrace.errors import JobFailedError, UsageError
 from headrace.graph.job_graph import JobGraph
 from headrace.in_process.logs import JobLog, kafka_log, kafka_operators, memory_log, named_kafka
-from headrace.in_process.terminal import Terminal, speak_plainly
+from headrace.in_process.terminal import NobodyReadsError, Terminal, speak_plainly
 from headrace.protocol.dependency_archive import unpack
 from headrace.protocol.submission import Submit
 from headrace.protocol.topics import Topics
@@ -181,6 +181,9 @@ class InProcessJob:
         self._log.__exit__(None, None, None)
         runtime_ms = round((time.monotonic() - self._began_s) * 1000)
         failure = self._failure
+        if self._terminal.closed:
+            self._result.set_exception(NobodyReadsError())
+            return
         if failure is not None:
             self._result.set_exception(
                 JobFailedError(

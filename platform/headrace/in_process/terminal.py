@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
 import threading
 from types import TracebackType
 
 from headrace.errors import EXIT_INTERRUPTED, HeadraceError, JobFailedError
+
+#: As shells report a filter whose reader has gone.
+EXIT_NOBODY_READS = 128 + signal.SIGPIPE
+
+
+class NobodyReadsError(BrokenPipeError):
+    """What the job printed went into a pipe whose reader has ended, as after ``| head``."""
 
 
 class Terminal:
@@ -14,20 +23,31 @@ class Terminal:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.closed = False  #: nobody reads what is printed any more
 
     def line(self, stream: str, text: str) -> None:
+        """Write it. Raises NobodyReadsError, which ends the lane."""
         with self._lock:
-            print(text, file=sys.stderr if stream == "stderr" else sys.stdout, flush=True)
+            try:
+                print(text, file=sys.stderr if stream == "stderr" else sys.stdout, flush=True)
+            except BrokenPipeError as error:
+                self.closed = True
+                raise NobodyReadsError(*error.args) from None
 
 
 def speak_plainly() -> None:
-    """Let errors meant for people, and Ctrl-C, end this script with a line instead of a traceback."""
+    """Let errors meant for people, and Ctrl-C, end this script with a line instead of a traceback.
+
+    A reader that has gone ends it without a word, as it ends any filter.
+    """
     earlier = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         if isinstance(error, KeyboardInterrupt):
             print("interrupted", file=sys.stderr)
             _exit_with(EXIT_INTERRUPTED)
+        elif isinstance(error, NobodyReadsError):
+            _exit_with(EXIT_NOBODY_READS)
         elif isinstance(error, HeadraceError):
             if isinstance(error, JobFailedError) and error.user_traceback:
                 print(error.user_traceback.rstrip(), file=sys.stderr)
@@ -43,6 +63,7 @@ def _exit_with(status: int) -> None:
     """An excepthook cannot choose the exit status in any gentler way."""
     import os
 
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BrokenPipeError):
+            stream.flush()
     os._exit(status)

@@ -55,3 +55,14 @@ def test_a_job_of_topics_without_kafka_is_told_what_to_do(tmp_path: Path, name: 
     assert (process.returncode, stdout) == (2, "")
     assert stderr.startswith("error: ") and "kafka-not-named" in stderr and "streamctl up" in stderr
     assert "Traceback" not in stderr
+
+
+@pytest.mark.timeout(WAIT_S)
+def test_a_reader_that_goes_away_ends_the_job_without_a_word(tmp_path: Path) -> None:
+    """As in ``python examples/monitoring.py | head -1``."""
+    with running(tmp_path, "monitoring.py", "--interval-ms", "100", "--window-ms", "200") as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(WAIT_S) == 128 + signal.SIGPIPE
+        assert process.stderr.read() == ""
