@@ -92,13 +92,13 @@ def test_files_are_importable_here_at_once_and_in_the_order_given(tmp_path: Path
 
 
 def test_modules_that_travel_as_files_are_pickled_by_reference(tmp_path: Path) -> None:
-    (tmp_path / "beside.py").write_text("def twice(x):\n    return 2 * x\n")
-    dependencies = of(files=str(tmp_path / "beside.py"))
+    (tmp_path / "travels.py").write_text("def twice(x):\n    return 2 * x\n")
+    dependencies = of(files=str(tmp_path / "travels.py"))
     dependencies.make_importable()
-    import beside  # type: ignore[import-not-found]
+    import travels  # type: ignore[import-not-found]
 
     env = StreamExecutionEnvironment()
-    env.from_collection([1]).map(beside.twice).print()
+    env.from_collection([1]).map(travels.twice).print()
     functions = env.program().functions
     assert b"return 2" not in code_bundle(functions, map(str, dependencies.files)).data
     shipped = code_bundle(functions).data
