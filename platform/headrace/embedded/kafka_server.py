@@ -53,7 +53,8 @@ auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 broker.session.timeout.ms=1000
-broker.heartbeat.interval.ms=250
+broker.heartbeat.interval.ms=400
+metadata.max.idle.interval.ms=10000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 
 # few threads, little memory

@@ -44,7 +44,7 @@ from headrace.log.hanging_transactions import (
     repair_hanging_transactions,
 )
 
-POLL_INTERVAL_S = 0.05
+POLL_INTERVAL_S = 0.1
 #: To look at another's child takes several files of the system, at one's own a single call.
 POLL_ADOPTED_INTERVAL_S = 0.2
 WATCH_INTERVAL_S = 1.0

@@ -187,7 +187,9 @@ class ControlKafka:
         """
         while True:
             left_s = left(deadline)
-            admin = self._admin = self._admin or AdminClient(dict(self._options))
+            if self._admin is None:  # not "or": an idle client is false
+                self._admin = AdminClient(dict(self._options))
+            admin = self._admin
             futures = call(admin, left_s)
             answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
             results: dict[K, Any] = {}

@@ -29,7 +29,7 @@ RECENT_MAX, RECENT_BYTES_MAX = 1_000, 4_000_000
 BATCH_MAX = 1_000
 POLL_S = 0.05
 #: How long the broker may hold an empty fetch; a partition that is new here waits for that.
-FETCH_WAIT_MS = 100
+FETCH_WAIT_MS = 250
 RETRY_S = 0.5
 METADATA_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0

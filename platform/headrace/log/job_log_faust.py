@@ -67,10 +67,10 @@ class FaustJobLog:
             processing_guarantee="at_least_once",
             stream_wait_empty=False,
             broker_session_timeout=session_timeout_s,
-            broker_heartbeat_interval=min(0.5, session_timeout_s / 6),
+            broker_heartbeat_interval=min(1.0, session_timeout_s / 6),
             broker_request_timeout=max(10.0, session_timeout_s + 1),
             broker_rebalance_timeout=10,
-            broker_commit_interval=0.2,
+            broker_commit_interval=0.5,
         )
 
     async def run(self, dispatching: Dispatching) -> None:

@@ -126,7 +126,9 @@ class KafkaView:
         """Results by key, None where the call failed with ``fine``."""
         self._enter()
         try:
-            admin = self._admin = self._admin or AdminClient(dict(self._options))
+            if self._admin is None:  # not "or": an idle client is false
+                self._admin = AdminClient(dict(self._options))
+            admin = self._admin
             futures = call(admin)
             answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
         except KafkaException as error:
