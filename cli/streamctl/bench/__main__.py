@@ -20,6 +20,20 @@ def bench() -> None:
     """Measurements on a cluster of their own, results checked exactly."""
 
 
+class _Progress:
+    """Lines on standard error; one that only repeats the last is not shown."""
+
+    last = ""
+
+    def __call__(self, text: str) -> None:
+        if text != self.last:
+            self.last = text
+            sys.stderr.write(f"{text}\n")
+
+
+_say = _Progress()
+
+
 @app.command()
 def w1(
     context: typer.Context,
@@ -31,15 +45,7 @@ def w1(
     from streamctl.bench.w1 import run_w1
     from streamctl.render import facts
 
-    last = ""
-
-    def say(text: str) -> None:
-        nonlocal last
-        if text != last:
-            last = text
-            sys.stderr.write(f"{text}\n")
-
-    measured = run_w1(records, keys, say)
+    measured = run_w1(records, keys, _say)
     output_of(context).result(
         measured.json(),
         facts(
@@ -60,10 +66,6 @@ def w1(
 class Mode(StrEnum):
     EXACTLY_ONCE = "exactly-once"
     AT_LEAST_ONCE = "at-least-once"
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
 
 
 @app.command()
@@ -89,6 +91,58 @@ def latency(
                 ("p90", f"{measured.percentile(0.9):.0f} ms"),
                 ("p99", f"{measured.percentile(0.99):.0f} ms"),
                 ("Load", f"{measured.load} before the load"),
+            ]
+        ),
+    )
+
+
+@app.command()
+def idle(
+    context: typer.Context,
+    seconds: Annotated[float, typer.Option(min=1, metavar="S", help="Measured time, after 60 s to settle.")] = 30,
+    json: JsonOption = False,
+) -> None:
+    """CPU and memory of a cluster that nobody uses: all servers, four free slots."""
+    from streamctl.bench.idle import run_idle
+    from streamctl.render import facts
+
+    measured = run_idle(seconds, _say)
+    output_of(context).result(
+        measured.json(),
+        facts(
+            [
+                *(
+                    (name, f"{share:6.1%} of a core, {measured.memory_mb[name]:5.0f} MB")
+                    for name, share in measured.cpu_share.items()
+                ),
+                (
+                    "All",
+                    f"{sum(measured.cpu_share.values()):6.1%} of a core, {sum(measured.memory_mb.values()):5.0f} MB",
+                ),
+                ("Load", f"{measured.load} before"),
+            ]
+        ),
+    )
+
+
+@app.command()
+def submit(
+    context: typer.Context,
+    times: Annotated[int, typer.Option(min=1, metavar="N", help="Submissions, after one to warm up.")] = 5,
+    json: JsonOption = False,
+) -> None:
+    """From `streamctl submit examples/hello.py` to RUNNING, and to the first line of output."""
+    from streamctl.bench.submit import run_submit
+    from streamctl.render import facts
+
+    measured = run_submit(times, _say)
+    output_of(context).result(
+        measured.json(),
+        facts(
+            [
+                ("RUNNING", " ".join(f"{s:.2f}" for s in measured.running_s) + " s"),
+                ("First output", " ".join(f"{s:.2f}" for s in measured.output_s) + " s"),
+                ("Load", f"{measured.load} before"),
             ]
         ),
     )

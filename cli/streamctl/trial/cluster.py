@@ -73,6 +73,21 @@ class TrialCluster:
     def broker(self) -> psutil.Process:
         return psutil.Process(self._cluster.pids["kafka"])
 
+    def processes(self) -> dict[str, list[psutil.Process]]:
+        """Services and supervisor by name, each with those below it that have no name: a TaskManager's workers."""
+        named = self._cluster.pids
+        return {
+            name: [
+                process,
+                *(
+                    child
+                    for child in process.children(recursive=name != "supervisor")
+                    if child.pid not in named.values()
+                ),
+            ]
+            for name, process in ((name, psutil.Process(pid)) for name, pid in named.items())
+        }
+
     def stop(self) -> None:
         self._cluster.stop()
         if not self.kept:
