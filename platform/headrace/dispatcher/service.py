@@ -50,7 +50,7 @@ log = structlog.get_logger(__name__)
 EXIT_CRASHED = 70
 #: More than the bounds of all steps of a stop together: homes and membership 5 s, REST 3 s, clients 3 s.
 STOP_S = 15.0
-CONNECT_PAUSE_S = 1.0
+CONNECT_PAUSE_S = 0.1
 REST_STOP_S = 3.0
 #: Of REST, idle ones too: they must not take the descriptors that Kafka and Redis need.
 CONNECTIONS_MAX = 1000

@@ -125,7 +125,13 @@ def _redis(spec: ClusterSpec) -> Service:
 
 def _dispatcher(spec: ClusterSpec) -> Service:
     return _python_service(
-        spec, DISPATCHER, "Dispatcher", spec.ports.rest, [], lambda _pid: probes.dispatcher_probe(spec.rest)
+        spec,
+        DISPATCHER,
+        "Dispatcher",
+        spec.ports.rest,
+        [],
+        lambda _pid: probes.dispatcher_probe(spec.rest),
+        needs=(REDIS,),  # it waits for Kafka itself: its start and the broker's take their time side by side
     )
 
 
@@ -137,11 +143,18 @@ def _taskmanager(spec: ClusterSpec) -> Service:
         None,
         ["--slots", str(spec.slots)],
         lambda pid: probes.taskmanager_probe(spec.redis, spec.namespace, pid),
+        needs=(KAFKA, REDIS),  # no lane before the broker's transactions were looked at
     )
 
 
 def _python_service(
-    spec: ClusterSpec, name: str, title: str, port: int | None, arguments: list[str], probe: Callable[[int], Probe]
+    spec: ClusterSpec,
+    name: str,
+    title: str,
+    port: int | None,
+    arguments: list[str],
+    probe: Callable[[int], Probe],
+    needs: tuple[str, ...],
 ) -> Service:
     directory = spec.directory / name
     module = f"headrace.{name}"
@@ -156,7 +169,7 @@ def _python_service(
         # -P: a file in the working directory must not stand in for a module
         command=lambda: [sys.executable, "-P", "-m", module, *arguments],
         probe=probe,
-        needs=(KAFKA, REDIS),
+        needs=needs,
         environment=platform_environment(spec),
     )
 

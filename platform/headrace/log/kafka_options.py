@@ -21,7 +21,7 @@ def client_options(bootstrap: str, extra: Mapping[str, str] | None = None) -> di
     """Options of any client: quick reconnects, quiet; ``extra`` (TLS, SASL) is passed through."""
     return {
         "reconnect.backoff.ms": 50,
-        "reconnect.backoff.max.ms": 1000,
+        "reconnect.backoff.max.ms": 500,
         "topic.metadata.refresh.sparse": True,
         **(extra or {}),
         "bootstrap.servers": bootstrap,
