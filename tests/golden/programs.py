@@ -8,9 +8,14 @@ from typing import Any
 from headrace.common import Row, SimpleStringSchema, Time, Types, WatermarkStrategy
 from headrace.datastream import (
     AggregateFunction,
+    EventTimeSessionWindows,
     KeyedProcessFunction,
+    OutputTag,
+    ProcessFunction,
     ProcessWindowFunction,
     RuntimeContext,
+    SessionWindowTimeGapExtractor,
+    SlidingEventTimeWindows,
     StreamExecutionEnvironment,
     TimeWindow,
     TumblingEventTimeWindows,
@@ -136,6 +141,40 @@ def outputs(env: StreamExecutionEnvironment) -> None:
     numbers.map(parse).set_parallelism(2).print("fewer").set_parallelism(2)
 
 
+class Sorted(ProcessFunction):
+    """Pages without a visitor go to the side."""
+
+    def process_element(self, value: Any, ctx: ProcessFunction.Context) -> Iterable[Any]:
+        yield value if value["visitor"] else (NAMELESS, Row(value["page"]))
+
+
+class Pause(SessionWindowTimeGapExtractor):
+    def extract(self, element: Any) -> int:
+        return int(element["pause_ms"])
+
+
+NAMELESS = OutputTag("nameless", Types.ROW_NAMED(["page"], [Types.STRING()]))
+LATE = OutputTag("late")
+
+
+def visits(env: StreamExecutionEnvironment) -> None:
+    """Sessions, sliding windows and side outputs, next to declared types and operators of their own chains."""
+    times = WatermarkStrategy.for_monotonous_timestamps().with_timestamp_assigner(lambda v, _: v["time_ms"])
+    sorted_ = env.from_source(kafka("pages"), times, "pages").process(Sorted()).set_parallelism(2)
+    sorted_.get_side_output(NAMELESS).map(lambda row: row.page).print("nameless")
+    keyed = sorted_.key_by(lambda page: page["visitor"])
+    sessions = (
+        keyed.window(EventTimeSessionWindows.with_dynamic_gap(Pause()))
+        .allowed_lateness(60_000)
+        .side_output_late_data(LATE)
+        .aggregate(Delays(), output_type=Types.TUPLE([Types.LONG(), Types.FLOAT(), Types.FLOAT()]))
+        .disable_chaining()
+    )
+    sessions.print("session")
+    sessions.get_side_output(LATE).print("late")
+    keyed.window(SlidingEventTimeWindows.of(Time.hours(1), Time.minutes(5))).reduce(max).print("hour")
+
+
 PROGRAMS: dict[str, Callable[[StreamExecutionEnvironment], None]] = {
-    program.__name__: program for program in (flights, outputs, union, word_count)
+    program.__name__: program for program in (flights, outputs, union, visits, word_count)
 }

@@ -6,7 +6,7 @@ The names and modules are PyFlink's: a PyFlink program ports by changing its imp
 
 from __future__ import annotations
 
-from headrace.datastream.data_stream import DataStream, DataStreamSink, KeyedStream, WindowedStream
+from headrace.datastream.data_stream import DataStream, DataStreamSink, KeyedStream
 from headrace.datastream.functions import (
     AggregateFunction,
     FilterFunction,
@@ -21,14 +21,26 @@ from headrace.datastream.functions import (
     RuntimeContext,
     WindowFunction,
 )
+from headrace.datastream.output_tag import OutputTag
 from headrace.datastream.stream_execution_environment import StreamExecutionEnvironment
 from headrace.datastream.timerservice import TimerService
-from headrace.datastream.window import TimeWindow, TumblingEventTimeWindows, Window, WindowAssigner
+from headrace.datastream.window import (
+    EventTimeSessionWindows,
+    MergingWindowAssigner,
+    SessionWindowTimeGapExtractor,
+    SlidingEventTimeWindows,
+    TimeWindow,
+    TumblingEventTimeWindows,
+    Window,
+    WindowAssigner,
+)
+from headrace.datastream.windowed_stream import WindowedStream
 
 __all__ = [
     "AggregateFunction",
     "DataStream",
     "DataStreamSink",
+    "EventTimeSessionWindows",
     "FilterFunction",
     "FlatMapFunction",
     "Function",
@@ -36,10 +48,14 @@ __all__ = [
     "KeyedProcessFunction",
     "KeyedStream",
     "MapFunction",
+    "MergingWindowAssigner",
+    "OutputTag",
     "ProcessFunction",
     "ProcessWindowFunction",
     "ReduceFunction",
     "RuntimeContext",
+    "SessionWindowTimeGapExtractor",
+    "SlidingEventTimeWindows",
     "StreamExecutionEnvironment",
     "TimeWindow",
     "TimerService",

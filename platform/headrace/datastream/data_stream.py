@@ -1,4 +1,4 @@
-"""DataStream, KeyedStream and WindowedStream: how a program says what happens to its records.
+"""DataStream and KeyedStream: how a program says what happens to its records.
 
 Calling a method adds an operator to the program and returns the stream of its results; nothing runs until
 ``StreamExecutionEnvironment.execute``. Functions are checked for their kind here, and called only in the job.
@@ -14,29 +14,26 @@ from headrace.common.typeinfo import TypeInformation, Types
 from headrace.common.watermark_strategy import WatermarkStrategy
 from headrace.datastream.connectors.base import Sink
 from headrace.datastream.functions import (
-    AggregateFunction,
     FilterFunction,
     FlatMapFunction,
     KeyedProcessFunction,
     KeySelector,
     MapFunction,
     ProcessFunction,
-    ProcessWindowFunction,
     ReduceFunction,
-    WindowFunction,
 )
+from headrace.datastream.output_tag import OutputTag
 from headrace.datastream.transformation import Link, Transformation, checked_function, relinked, titled
-from headrace.datastream.typed import AppliedWindow, KeyedFilter, KeyedFlatMap, KeyedMap, TypedKey
+from headrace.datastream.typed import KeyedFilter, KeyedFlatMap, KeyedMap, TypedKey
 from headrace.datastream.window import WindowAssigner
-from headrace.graph.job_graph import OperatorKind, Ship
+from headrace.datastream.windowed_stream import WindowedStream
+from headrace.graph.job_graph import SIDE_OUTPUTS, OperatorKind, Ship
 from headrace.graph.stream_graph import Chaining
 
 if TYPE_CHECKING:
     from headrace.datastream.stream_execution_environment import StreamExecutionEnvironment
 
 __all__ = ["DataStream", "DataStreamSink", "KeyedStream", "WindowedStream"]
-
-AnyWindowFunction = WindowFunction[Any, Any, Any, Any] | ProcessWindowFunction[Any, Any, Any, Any]
 
 
 class _OperatorSettings:
@@ -127,6 +124,24 @@ class DataStream(_OperatorSettings):
         checked_function("process", func, ProcessFunction, lambdas=False)
         return self._then(OperatorKind.PROCESS, titled("Process", func), {"process": func}, output_type)
 
+    def get_side_output(self, output_tag: OutputTag) -> DataStream:
+        """What ``process`` or the window before sent to this tag, with the event times it had there."""
+        operator = self._settings("get_side_output")
+        if not isinstance(output_tag, OutputTag):
+            raise wrong(f"get_side_output() takes an OutputTag, not {output_tag!r:.80}")
+        if operator.kind not in SIDE_OUTPUTS:
+            raise wrong(
+                f"get_side_output() of {operator.name!r}: only process() and windows have side outputs",
+                hint="call it on the stream that process() gave, before anything else",
+            )
+        side = Transformation(
+            OperatorKind.SIDE_OUTPUT,
+            f"Side output: {output_tag.tag_id}",
+            (Link(operator),),
+            {"tag": output_tag.tag_id},
+        )
+        return self._made(side, output_tag.type_info or Types.PICKLED_BYTE_ARRAY(), output_tag.type_info)
+
     def key_by(
         self, key_selector: KeySelector | Callable[[Any], Any], key_type: TypeInformation | None = None
     ) -> KeyedStream:
@@ -209,9 +224,13 @@ class DataStream(_OperatorSettings):
         if output_type is not None and not isinstance(output_type, TypeInformation):
             raise wrong(f"a declared type must come from Types, such as Types.STRING(), not {output_type!r:.80}")
         type_info = output_type or same_type or Types.PICKLED_BYTE_ARRAY()
-        added = Transformation(kind, name, self._links, params or {}, functions)
-        if output_type is not None and output_type.shapes:
-            added.conversion = output_type
+        return self._made(Transformation(kind, name, self._links, params or {}, functions), type_info, output_type)
+
+    def _made(
+        self, added: Transformation, type_info: TypeInformation, declared: TypeInformation | None
+    ) -> DataStream:
+        if declared is not None and declared.shapes:
+            added.conversion = declared
         return DataStream(self._env, (Link(self._env._add(added)),), added, type_info)
 
     def _shipped(self, ship: Ship) -> DataStream:
@@ -353,83 +372,3 @@ class KeyedStream(DataStream):
             raise wrong(f"{op}() takes the index or the name of a field, not {field!r:.60}")
         params = {"op": op, "field": field}
         return self._then(OperatorKind.AGGREGATE, f"{op}({field})", {}, params=params, same_type=self._type)
-
-
-class WindowedStream:
-    """A keyed stream in windows, waiting for what to do with each window.
-
-    A window gives its results when the watermark passes its end, and again for each late value that comes within
-    the allowed lateness. After that its state is gone and later values are dropped.
-    """
-
-    def __init__(self, keyed: KeyedStream, assigner: WindowAssigner, allowed_lateness_ms: int = 0) -> None:
-        self._keyed = keyed
-        self._assigner = assigner
-        self._allowed_lateness_ms = allowed_lateness_ms
-
-    def allowed_lateness(self, time_ms: int) -> WindowedStream:
-        """Keep windows for so many ms after the watermark passed their end."""
-        if type(time_ms) is not int or time_ms < 0:
-            raise wrong(f"allowed_lateness() takes milliseconds, a whole number from 0, not {time_ms!r:.60}")
-        return WindowedStream(self._keyed, self._assigner, time_ms)
-
-    def reduce(
-        self,
-        reduce_function: ReduceFunction | Callable[[Any, Any], Any],
-        window_function: AnyWindowFunction | None = None,
-        output_type: TypeInformation | None = None,
-    ) -> DataStream:
-        """The reduction of each window's values, kept as they come; ``window_function`` then sees this one value."""
-        checked_function("reduce", reduce_function, ReduceFunction, lambdas=True)
-        return self._window("reduce", reduce_function, window_function, output_type)
-
-    def aggregate(
-        self,
-        aggregate_function: AggregateFunction,
-        window_function: AnyWindowFunction | None = None,
-        accumulator_type: TypeInformation | None = None,
-        output_type: TypeInformation | None = None,
-    ) -> DataStream:
-        """The aggregate of each window's values, kept as they come; ``window_function`` then sees this one result."""
-        checked_function("aggregate", aggregate_function, AggregateFunction, lambdas=False)
-        return self._window("aggregate", aggregate_function, window_function, output_type)
-
-    def process(
-        self,
-        process_window_function: ProcessWindowFunction[Any, Any, Any, Any],
-        output_type: TypeInformation | None = None,
-    ) -> DataStream:
-        """Any number of values from all values of each window, which are kept until it is over."""
-        checked_function("process", process_window_function, ProcessWindowFunction, lambdas=False)
-        return self._window("", None, process_window_function, output_type)
-
-    def apply(
-        self, window_function: WindowFunction[Any, Any, Any, Any], output_type: TypeInformation | None = None
-    ) -> DataStream:
-        """As ``process``, without a context."""
-        checked_function("apply", window_function, WindowFunction, lambdas=False)
-        return self._window("", None, window_function, output_type)
-
-    def _window(
-        self,
-        role: str,
-        incremental: Any,
-        window_function: AnyWindowFunction | None,
-        output_type: TypeInformation | None,
-    ) -> DataStream:
-        functions = {role: incremental} if role else {}
-        named = incremental
-        if window_function is not None:
-            if not isinstance(window_function, ProcessWindowFunction):
-                checked_function(role, window_function, WindowFunction, lambdas=False)
-            named = window_function
-            functions["process"] = (
-                AppliedWindow(window_function) if isinstance(window_function, WindowFunction) else window_function
-            )
-        params = {
-            "assigner": self._assigner.params(),
-            "evaluation": list(functions),
-            "allowed_lateness_ms": self._allowed_lateness_ms,
-        }
-        name = titled(str(self._assigner), named)
-        return self._keyed._then(OperatorKind.WINDOW, name, functions, output_type, params=params)

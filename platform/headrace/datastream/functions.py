@@ -243,6 +243,22 @@ class ProcessWindowFunction(Function, Generic[IN, OUT, KEY, W]):
         def current_watermark(self) -> int:
             """The watermark in ms that made the window fire, or that had passed it when a late value came."""
 
+        @abstractmethod
+        def current_processing_time(self) -> int:
+            """The time of day in ms since 1970 in UTC."""
+
+        @abstractmethod
+        def global_state(self) -> KeyedStateStore:
+            """State of the key, shared by its windows."""
+
+        @abstractmethod
+        def window_state(self) -> KeyedStateStore:
+            """State of this key and window; ``clear`` must remove it. Session windows have none: they merge."""
+
     @abstractmethod
     def process(self, key: KEY, context: ProcessWindowFunction.Context[W], elements: Iterable[IN]) -> Iterable[OUT]:
         """The values to emit. They take the last moment of the window as their event time."""
+
+    def clear(self, context: ProcessWindowFunction.Context[W]) -> None:
+        """Called when a window and its allowed lateness are over: remove what ``window_state`` holds."""
+        return None

@@ -14,7 +14,7 @@ from headrace.common.call_site import wrong
 from headrace.datastream.transformation import Link, Transformation, function_name
 from headrace.datastream.typed import TypeConversion, user_function
 from headrace.graph.job_graph import LANES_MAX, OperatorKind
-from headrace.graph.stream_graph import StreamEdge, StreamGraph, StreamNode
+from headrace.graph.stream_graph import Chaining, StreamEdge, StreamGraph, StreamNode
 
 #: What a role is called towards people, where it is not the method's name.
 _TITLES = {
@@ -72,12 +72,40 @@ class _Building:
         self.functions: dict[str, UserFunction] = {}
         self._parallelism = parallelism
         self._lanes = lanes
-        self._position: dict[Transformation, int] = {}
+        self._position: dict[Transformation, int] = {}  #: where its results are: its conversion, if there is one
+        self._operators: dict[Transformation, int] = {}
         self._key_ids: dict[int, str] = {}  # by id() of a key selector, which self.functions keeps alive
 
     def add(self, transformation: Transformation) -> None:
+        if transformation.kind is OperatorKind.SIDE_OUTPUT:
+            self._append(transformation, self._side_output(transformation))
+        else:
+            self._append(transformation, self._node(transformation))
+        self._operators[transformation] = self._position[transformation]
+        if transformation.conversion is not None:
+            self._append(transformation, self._conversion(transformation, self.nodes[-1]))
+
+    def _side_output(self, transformation: Transformation) -> StreamNode:
+        """Reads the operator itself, before a conversion of its results, and runs where that runs."""
+        position = self._operators[transformation.links[0].source]
+        operator = self.nodes[position]
+        return StreamNode(
+            kind=transformation.kind,
+            name=transformation.name,
+            site=transformation.site,
+            inputs=(StreamEdge(position),),
+            uid=transformation.uid,
+            parallelism=operator.parallelism,
+            lanes=operator.lanes,
+            chaining=Chaining.NEVER
+            if Chaining.NEVER in (transformation.chaining, operator.chaining)
+            else Chaining.ALWAYS,
+            params=transformation.params,
+        )
+
+    def _node(self, transformation: Transformation) -> StreamNode:
         own = transformation.parallelism
-        node = StreamNode(
+        return StreamNode(
             kind=transformation.kind,
             name=transformation.name,
             site=transformation.site,
@@ -99,9 +127,6 @@ class _Building:
                 for role, function in transformation.functions.items()
             },
         )
-        self._append(transformation, node)
-        if transformation.conversion is not None:
-            self._append(transformation, self._conversion(transformation, node))
 
     def _append(self, transformation: Transformation, node: StreamNode) -> None:
         self._position[transformation] = len(self.nodes)

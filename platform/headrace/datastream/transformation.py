@@ -88,7 +88,11 @@ def checked_function(method: str, function: Any, kind: type, *, lambdas: bool) -
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
     expected = f"{article} {kind.__name__}" + (" or a callable" if lambdas else "")
     given = f"the class {function.__name__}" if isinstance(function, type) else f"{function!r:.80}"
-    hint = f"make an instance: {function.__name__}()" if forgotten and issubclass(function, kind) else ""
+    hint = (
+        f"make an instance: {function.__name__}()"
+        if isinstance(function, type) and issubclass(function, kind)
+        else ""
+    )
     raise wrong(f"{method}() takes {expected}, not {given}", code="function-invalid", hint=hint)
 
 

@@ -1,13 +1,26 @@
-"""Windows and the assigners that put values into them. Event time only, in ms; the start is in, the end is not."""
+"""Windows and the assigners that put values into them. Times are in ms; a window's start is in, its end is not."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from headrace.common.call_site import wrong
 from headrace.common.time import Duration, Time
+from headrace.datastream.transformation import checked_function
 
-__all__ = ["TimeWindow", "TumblingEventTimeWindows", "Window", "WindowAssigner"]
+__all__ = [
+    "EventTimeSessionWindows",
+    "MergingWindowAssigner",
+    "SessionWindowTimeGapExtractor",
+    "SlidingEventTimeWindows",
+    "TimeWindow",
+    "TumblingEventTimeWindows",
+    "Window",
+    "WindowAssigner",
+]
 
 
 class Window:
@@ -33,33 +46,150 @@ class WindowAssigner:
         """The assigner as it stands in a JobGraph."""
         raise NotImplementedError
 
+    def functions(self) -> dict[str, Any]:
+        """The user's functions it needs, by role."""
+        return {}
+
     def __str__(self) -> str:
         return type(self).__name__
 
 
-class TumblingEventTimeWindows(WindowAssigner):
-    """Windows of one size, side by side, aligned to 1970 in UTC plus ``offset``."""
+class MergingWindowAssigner(WindowAssigner):
+    """An assigner whose windows merge, such as those of sessions."""
+
+
+class SessionWindowTimeGapExtractor(ABC):
+    """Gives each value a gap of its own: after so long without another value its session is over."""
+
+    @abstractmethod
+    def extract(self, element: Any) -> int:
+        """The gap in ms, above 0."""
+
+
+class _Tumbling(WindowAssigner):
+    kind: str
 
     def __init__(self, size_ms: int, offset_ms: int = 0) -> None:
         self.size_ms = size_ms
         self.offset_ms = offset_ms
 
+    def params(self) -> dict[str, str | int]:
+        return {"kind": self.kind, "size_ms": self.size_ms, "offset_ms": self.offset_ms}
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({self.size_ms} ms)"
+
+
+class TumblingEventTimeWindows(_Tumbling):
+    """Windows of one size, side by side, aligned to 1970 in UTC plus ``offset``."""
+
+    kind = "tumbling_event_time"
+
     @classmethod
     def of(cls, size: Time | Duration, offset: Time | Duration | None = None) -> TumblingEventTimeWindows:
         """Windows of ``size``; ``offset`` moves their starts, e.g. ``Time.hours(-8)`` for days of UTC+8."""
-        size_ms = milliseconds("the size of a window", size)
-        offset_ms = 0 if offset is None else milliseconds("the offset of a window", offset)
-        if size_ms <= 0:
-            raise wrong(f"the size of a window must be above 0, not {size_ms} ms")
-        if abs(offset_ms) >= size_ms:
-            raise wrong(f"the offset of a window ({offset_ms} ms) must be smaller than its size ({size_ms} ms)")
-        return cls(size_ms, offset_ms)
+        return cls(*_size_and_offset(size, offset))
+
+
+class _Sliding(WindowAssigner):
+    kind: str
+
+    def __init__(self, size_ms: int, slide_ms: int, offset_ms: int = 0) -> None:
+        self.size_ms = size_ms
+        self.slide_ms = slide_ms
+        self.offset_ms = offset_ms
 
     def params(self) -> dict[str, str | int]:
-        return {"kind": "tumbling_event_time", "size_ms": self.size_ms, "offset_ms": self.offset_ms}
+        return {"kind": self.kind, "size_ms": self.size_ms, "slide_ms": self.slide_ms, "offset_ms": self.offset_ms}
 
     def __str__(self) -> str:
-        return f"TumblingEventTimeWindows({self.size_ms} ms)"
+        return f"{type(self).__name__}({self.size_ms} ms each {self.slide_ms} ms)"
+
+
+class SlidingEventTimeWindows(_Sliding):
+    """Windows of one size, a new one each ``slide``, aligned to 1970 in UTC plus ``offset``.
+
+    A value is in size / slide windows, and costs as much state and work as that; in none, when it falls between
+    windows further apart than their size.
+    """
+
+    kind = "sliding_event_time"
+
+    @classmethod
+    def of(
+        cls, size: Time | Duration, slide: Time | Duration, offset: Time | Duration | None = None
+    ) -> SlidingEventTimeWindows:
+        """Windows of ``size``, each ``slide`` after the one before; ``offset`` moves their starts."""
+        return cls(*_size_slide_and_offset(size, slide, offset))
+
+
+class _Sessions(MergingWindowAssigner):
+    kind: str
+
+    def __init__(self, gap: int | SessionWindowTimeGapExtractor | Callable[[Any], int]) -> None:
+        self.gap = gap
+
+    def params(self) -> dict[str, str | int]:
+        return {"kind": self.kind, "gap_ms": self.gap} if isinstance(self.gap, int) else {"kind": self.kind}
+
+    def functions(self) -> dict[str, Any]:
+        return {} if isinstance(self.gap, int) else {"gap": self.gap}
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({self.gap} ms)" if isinstance(self.gap, int) else type(self).__name__
+
+
+class EventTimeSessionWindows(_Sessions):
+    """A window for each stretch of a key's activity: it ends when no value came for the gap.
+
+    A session begins with its first value and ends a gap after its last. Sessions that overlap or touch, as a late
+    value between them makes them, become one; after ``aggregate`` the function's ``merge`` joins their accumulators,
+    after ``reduce`` the function itself.
+    """
+
+    kind = "session_event_time"
+
+    @classmethod
+    def with_gap(cls, size: Time | Duration) -> EventTimeSessionWindows:
+        """Sessions that are over when nothing came for ``size``."""
+        return cls(_positive("the gap of a session", size))
+
+    @classmethod
+    def with_dynamic_gap(
+        cls, time_gap_extractor: SessionWindowTimeGapExtractor | Callable[[Any], int]
+    ) -> EventTimeSessionWindows:
+        """Sessions that are over when nothing came for as long as their values say, in ms."""
+        return cls(_extractor("with_dynamic_gap", time_gap_extractor))
+
+
+def _extractor(method: str, extractor: Any) -> Any:
+    return checked_function(method, extractor, SessionWindowTimeGapExtractor, lambdas=not isinstance(extractor, type))
+
+
+def _size_and_offset(size: Time | Duration, offset: Time | Duration | None) -> tuple[int, int]:
+    size_ms = _positive("the size of a window", size)
+    offset_ms = 0 if offset is None else milliseconds("the offset of a window", offset)
+    if abs(offset_ms) >= size_ms:
+        raise wrong(f"the offset of a window ({offset_ms} ms) must be smaller than its size ({size_ms} ms)")
+    return size_ms, offset_ms
+
+
+def _size_slide_and_offset(
+    size: Time | Duration, slide: Time | Duration, offset: Time | Duration | None
+) -> tuple[int, int, int]:
+    size_ms = _positive("the size of a window", size)
+    slide_ms = _positive("the slide of a window", slide)
+    offset_ms = 0 if offset is None else milliseconds("the offset of a window", offset)
+    if abs(offset_ms) >= slide_ms:
+        raise wrong(f"the offset of a window ({offset_ms} ms) must be smaller than its slide ({slide_ms} ms)")
+    return size_ms, slide_ms, offset_ms
+
+
+def _positive(what: str, length: Time | Duration) -> int:
+    length_ms = milliseconds(what, length)
+    if length_ms <= 0:
+        raise wrong(f"{what} must be above 0, not {length_ms} ms")
+    return length_ms
 
 
 def milliseconds(what: str, length: Time | Duration) -> int:

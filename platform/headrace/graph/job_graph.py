@@ -54,6 +54,7 @@ class OperatorKind(StrEnum):
     REDUCE = "reduce"
     AGGREGATE = "aggregate"
     WINDOW = "window"
+    SIDE_OUTPUT = "side_output"
     PRINT = "print"
     KAFKA_SINK = "kafka_sink"
     FILE_SINK = "file_sink"
@@ -72,6 +73,8 @@ SOURCES = frozenset(
 )
 SINKS = frozenset({OperatorKind.PRINT, OperatorKind.KAFKA_SINK, OperatorKind.FILE_SINK, OperatorKind.DISCARD})
 KEYED = frozenset({OperatorKind.KEYED_PROCESS, OperatorKind.REDUCE, OperatorKind.AGGREGATE, OperatorKind.WINDOW})
+#: Operators whose outputs may go to a tag instead.
+SIDE_OUTPUTS = frozenset({OperatorKind.PROCESS, OperatorKind.KEYED_PROCESS, OperatorKind.WINDOW})
 
 
 class Operator(Strict):

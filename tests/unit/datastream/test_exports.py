@@ -41,12 +41,20 @@ PYFLINK = {
     "headrace.datastream.connectors.base": ["DeliveryGuarantee"],
     "headrace.datastream.connectors.kafka": ["KafkaSource", "KafkaSink", "KafkaOffsetsInitializer"],
     "headrace.datastream.data_stream": ["DataStream", "KeyedStream", "WindowedStream"],
+    "headrace.datastream.output_tag": ["OutputTag"],
     "headrace.datastream.formats.json": ["JsonRowDeserializationSchema", "JsonRowSerializationSchema"],
     "headrace.datastream.functions": ["KeyedProcessFunction", "MapFunction", "ProcessWindowFunction"],
     "headrace.datastream.state": ["ListStateDescriptor", "MapStateDescriptor", "ValueStateDescriptor"],
     "headrace.datastream.stream_execution_environment": ["StreamExecutionEnvironment"],
     "headrace.datastream.timerservice": ["TimerService"],
-    "headrace.datastream.window": ["TimeWindow", "TumblingEventTimeWindows"],
+    "headrace.datastream.window": [
+        "EventTimeSessionWindows",
+        "MergingWindowAssigner",
+        "SessionWindowTimeGapExtractor",
+        "SlidingEventTimeWindows",
+        "TimeWindow",
+        "TumblingEventTimeWindows",
+    ],
 }
 
 

@@ -249,6 +249,15 @@ def test_a_window_function_is_written_as_a_process_window_function(
         def current_watermark(self) -> int:
             return 9
 
+        def current_processing_time(self) -> int:
+            raise NotImplementedError
+
+        def global_state(self) -> Any:
+            raise NotImplementedError
+
+        def window_state(self) -> Any:
+            raise NotImplementedError
+
     numbers.key_by(Itself()).window(TumblingEventTimeWindows.of(Duration.of_millis(10))).apply(Applied())
     assert function(env.program(), "process").process("k", Context(), iter([1, 2])) == [("k", 0, 10, [1, 2])]
     assert last(env).name == "TumblingEventTimeWindows(10 ms): Applied"

@@ -10,12 +10,11 @@ from typing import Any
 
 from headrace.clock import now_ms
 from headrace.datastream.functions import ProcessFunction, RuntimeContext
-from headrace.datastream.typed import AppliedWindow
+from headrace.datastream.output_tag import OutputTag
 from headrace.errors import UsageError
 from headrace.graph.job_graph import KEYED, Operator, OperatorKind, Vertex
 from headrace.graph.keys import state_key
 from headrace.runtime.eventtime.generators import Generator, make_generator
-from headrace.runtime.eventtime.tumbling import Tumbling
 from headrace.runtime.files.sink import PartFiles
 from headrace.runtime.operators.attribution import LineMap
 from headrace.runtime.operators.context import (
@@ -30,7 +29,7 @@ from headrace.runtime.operators.keyed_process import KeyedProcessOperator
 from headrace.runtime.operators.running import aggregation
 from headrace.runtime.operators.sinks import file_sink, kafka_sink, print_sink
 from headrace.runtime.operators.source_code import VertexSource
-from headrace.runtime.operators.window import WindowOperator, of_aggregate, of_reduce
+from headrace.runtime.operators.window_head import WindowHead, window_head
 from headrace.runtime.ports import (
     MAX_WATERMARK,
     MIN_WATERMARK,
@@ -121,7 +120,7 @@ class FusedChain:
         self._current = CurrentKey()
         self._generators: dict[str, Generator] = {}
         self._middle: dict[int, Generator | None] = {}  #: of ``timestamps`` operators; None: no watermarks
-        self._head: KeyedProcessOperator | WindowOperator | None = None
+        self._head: KeyedProcessOperator | WindowHead | None = None
         self._watermark = MIN_WATERMARK
         self._opened: list[Any] = []
         self._committing: dict[int, PartFiles] = {}  #: sinks that write outside of the log, by operator
@@ -143,6 +142,7 @@ class FusedChain:
             "ATOMS": ATOMS,
             "MISSING": MISSING,
             "NO_TIME": NO_TIME,
+            "OutputTag": OutputTag,
             "event_time": event_time,
             "generator_of": self._generator_of,
             "isolated": isolated,
@@ -247,35 +247,11 @@ class FusedChain:
                 self._head = head
                 return head.process
             case OperatorKind.WINDOW:
-                window = self._window(operator, roles, calls)
-                self._head = window
+                out, clock_ms = self._names["out_0"], self._task.clock_ms
+                self._head = window = window_head(operator, roles, self._tables, self._current, out, clock_ms)
                 return window.add_rows
             case _:
                 return None
-
-    def _window(self, operator: Operator, roles: Mapping[str, Any], calls: Mapping[str, Any]) -> WindowOperator:
-        params: Any = operator.params
-        assigner = params["assigner"]
-        accumulation = None
-        if "reduce" in roles:
-            accumulation = of_reduce(calls["reduce"])
-        elif "aggregate" in roles:
-            accumulation = of_aggregate(roles["aggregate"])
-        function = roles.get("process")
-        if "apply" in roles:
-            function = AppliedWindow(roles["apply"])
-        tumbling = Tumbling(
-            assigner["size_ms"], assigner.get("offset_ms") or 0, int(params.get("allowed_lateness_ms") or 0)
-        )
-        return WindowOperator(
-            tumbling,
-            self._tables,
-            operator.uid,
-            self._current,
-            accumulation=accumulation,
-            function=function,
-            emit=self._names["out_0"],
-        )
 
     # ---- records
 
@@ -303,7 +279,7 @@ class FusedChain:
     @property
     def late_dropped(self) -> int:
         """Records that came too late for their window, since this chain was opened."""
-        return self._head.late_dropped if isinstance(self._head, WindowOperator) else 0
+        return 0 if self._head is None or isinstance(self._head, KeyedProcessOperator) else self._head.late_dropped
 
     # ---- commits
 
@@ -341,7 +317,7 @@ class FusedChain:
         self._watermark = watermark_ms
         return True
 
-    def _advance_head(self, head: KeyedProcessOperator | WindowOperator, watermark_ms: int, rows_max: int) -> bool:
+    def _advance_head(self, head: KeyedProcessOperator | WindowHead, watermark_ms: int, rows_max: int) -> bool:
         """Fire up to the watermark. How far is state as well:
 
         ``firing``   a firing that was cut short goes on after a restart, and rows stay late for it meanwhile

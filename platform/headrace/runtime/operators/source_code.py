@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from headrace.graph.job_graph import Operator, OperatorKind, Vertex
+from headrace.graph.job_graph import SIDE_OUTPUTS, Operator, OperatorKind, Vertex
 
 #: Python refuses more than 20 nested for statements; from here on a chain continues in a function of its own.
 LOOPS_MAX = 12
@@ -187,17 +187,43 @@ class VertexSource:
 
     def _outputs(self, index: int, value: str, time: str, depth: int, loops: int) -> bool:
         """Hand one output of operator ``index`` on; False when nobody takes it."""
-        children = [n for n, operator in enumerate(self.vertex.operators) if operator.input == index]
+        children, sides = self._children(index)
         edges = self.edges.get(index, 0)
-        if not children and not edges:
+        if not children and not edges and not sides:
             return False
         if loops >= LOOPS_MAX or depth >= DEPTH_MAX:
             self._line(depth, f"out_{index}({value}, {time})", index)
             self._continued.append(index)
             return True
+        if self.vertex.operators[index].kind in SIDE_OUTPUTS:
+            self._sides(index, sides, value, time, depth, loops)
+            depth += 1
+            if not children and not edges:
+                self._line(depth, "pass", index)
         for edge in range(edges):
             self._line(depth, f"w{index}_{edge}({value}, {time})", index)
             self.edge_lines.add(len(self.text))
         for child in children:
             self._operator(child, value, time, depth, loops)
         return True
+
+    def _children(self, index: int) -> tuple[list[int], list[int]]:
+        """The operators that read operator ``index``: its results, and its side outputs."""
+        children: tuple[list[int], list[int]] = [], []
+        for n, operator in enumerate(self.vertex.operators):
+            if operator.input == index:
+                children[operator.kind is OperatorKind.SIDE_OUTPUT].append(n)
+        return children
+
+    def _sides(self, index: int, sides: list[int], value: str, time: str, depth: int, loops: int) -> None:
+        """Outputs to a tag; the branch for those without one is left open."""
+        self._line(depth, f"if type({value}) is tuple and {value} and type({value}[0]) is OutputTag:", index)
+        if not sides:
+            self._line(depth + 1, "pass", index)
+        for side in sides:
+            tag = self.vertex.operators[side].params["tag"]
+            self._line(depth + 1, f"if {value}[0].tag_id == {tag!r}:", index)
+            self._line(depth + 2, f"v{side} = {value}[1]", index)
+            if not self._outputs(side, f"v{side}", time, depth + 2, loops):
+                self._line(depth + 2, "pass", index)
+        self._line(depth, "else:", index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.runtime.eventtime.tumbling import Tumbling
+from headrace.runtime.eventtime.aligned import Tumbling
 from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK
 
 sizes = st.integers(1, 10**9)

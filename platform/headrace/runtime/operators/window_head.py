@@ -1,0 +1,65 @@
+"""The window operator of a vertex, out of its parameters in the JobGraph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from headrace.datastream.typed import AppliedWindow
+from headrace.graph.job_graph import Operator
+from headrace.runtime.eventtime.aligned import Aligned, Sliding, Tumbling
+from headrace.runtime.operators.context import call_of
+from headrace.runtime.operators.evaluation import Accumulation, Evaluation, of_aggregate, of_reduce
+from headrace.runtime.operators.session import SessionOperator, dynamic_gap, fixed_gap
+from headrace.runtime.operators.window import WindowOperator
+from headrace.runtime.state.keyed import CurrentKey
+from headrace.runtime.state.tables import Tables
+
+WindowHead = WindowOperator | SessionOperator
+
+
+def window_head(
+    operator: Operator,
+    roles: Mapping[str, Any],
+    tables: Tables,
+    current: CurrentKey,
+    emit: Callable[[Any, int], None],
+    clock_ms: Callable[[], int],
+) -> WindowHead:
+    """The operator, over the tables as they are. ``roles``: the user's functions; ``emit`` takes what fires."""
+    params: Any = operator.params
+    assigner = params["assigner"]
+    lateness_ms = int(params.get("allowed_lateness_ms") or 0)
+    sessions = "session" in assigner["kind"]
+    function = AppliedWindow(roles["apply"]) if "apply" in roles else roles.get("process")
+    evaluation = Evaluation(
+        _accumulation(roles),
+        function,
+        tables=tables,
+        uid=operator.uid,
+        current=current,
+        clock_ms=clock_ms,
+        late_tag=params.get("late_tag"),
+        merging=sessions,
+    )
+    if sessions:
+        gap_of = dynamic_gap(call_of(roles["gap"], "extract")) if "gap" in roles else fixed_gap(assigner["gap_ms"])
+        return SessionOperator(gap_of, lateness_ms, tables, operator.uid, evaluation, emit)
+    return WindowOperator(_aligned(assigner, lateness_ms), tables, operator.uid, evaluation, emit)
+
+
+def _accumulation(roles: Mapping[str, Any]) -> Accumulation | None:
+    if "reduce" in roles:
+        return of_reduce(call_of(roles["reduce"], "reduce"))
+    return of_aggregate(roles["aggregate"]) if "aggregate" in roles else None
+
+
+def _aligned(assigner: Mapping[str, Any], lateness_ms: int) -> Aligned:
+    size_ms, offset_ms = assigner["size_ms"], assigner.get("offset_ms") or 0
+    match assigner["kind"]:
+        case "tumbling_event_time":
+            return Tumbling(size_ms, offset_ms, lateness_ms)
+        case "sliding_event_time":
+            return Sliding(size_ms, assigner["slide_ms"], offset_ms, lateness_ms)
+        case kind:
+            raise ValueError(f"unknown window assigner {kind!r}")
