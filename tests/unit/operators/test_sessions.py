@@ -240,6 +240,13 @@ def test_an_element_too_late_goes_to_its_side_output_with_its_time() -> None:
     assert lane.out(1) == [(2, 5)] and lane.chain.late_dropped == 0
 
 
+def test_sessions_fire_in_the_order_of_their_ends_also_when_they_grew() -> None:
+    lane = OneLane(sessions("reduce"))
+    lane.rows(("a", 1, 0), ("b", 2, 5), ("a", 1, 9), ("c", 3, 40))
+    lane.advance(MAX_WATERMARK)
+    assert [time for _, time in lane.out()] == [14, 18, 49]
+
+
 def test_firing_many_sessions_is_cut_and_an_element_that_comes_between_finds_its_key_settled() -> None:
     lane = OneLane(sessions("process"))
     lane.rows(*[(f"k{n:02}", n, 0) for n in range(40)])

@@ -78,9 +78,9 @@ class _Agenda:
     def due(self, time: int) -> bool:
         return bool(self._heap) and self._heap[0][0] <= time
 
-    def pop(self) -> tuple[Any, int]:
-        _, _, key, start = heapq.heappop(self._heap)
-        return key, start
+    def pop(self) -> tuple[int, Any, int]:
+        time, _, key, start = heapq.heappop(self._heap)
+        return time, key, start
 
 
 class SessionOperator:
@@ -196,7 +196,7 @@ class SessionOperator:
             if space[start].end - 1 > self.watermark:
                 break  # and so do all that come after it
             if self._next_look(space[start]) <= self.watermark:
-                fired += self._look(key, start)
+                fired += self._come_due(key, start, space[start])
         return fired
 
     # ---- firing
@@ -210,17 +210,21 @@ class SessionOperator:
             if not self._agenda.due(watermark_ms):
                 self._behind = False
                 return True
-            for value, time in self._look(*self._agenda.pop()):
-                emit(value, time)
+            time, key, start = self._agenda.pop()
+            session: Session | None = self._table.get(key, start)
+            if session is None:
+                continue
+            if self._next_look(session) > time:  # it grew; in its turn, as sessions fire in the order of their ends
+                self._agenda.add(self._next_look(session), key, start)
+                continue
+            for value, time_ms in self._come_due(key, start, session):
+                emit(value, time_ms)
         return False
 
-    def _look(self, key: Any, start: int) -> Fired:
-        """Fire the session, drop it, or come back later, as the watermark says."""
-        session: Session | None = self._table.get(key, start)
-        if session is None:
-            return []
+    def _come_due(self, key: Any, start: int, session: Session) -> Fired:
+        """Fire the session if it has not; keep it for its lateness, or drop it."""
         results: Fired = []
-        if not session.fired and session.end - 1 <= self.watermark:
+        if not session.fired:
             results = self._results(key, start, session)
             if not self._gone(session.end):
                 space, undo = self._table.enter(key)
