@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from examples import shop
 from examples.made_up_hosts import SERIES, measurement
 from tests.e2e.example_runs import (
     environment,
@@ -26,6 +27,10 @@ from tests.example_oracles import (
     host_alerts,
     host_windows,
     running_counts,
+    shop_funnel,
+    shop_products,
+    shop_sessions,
+    shop_visits,
     sorted_rows,
     views_per_window,
 )
@@ -104,6 +109,24 @@ def test_monitoring_raises_and_clears_alerts_on_a_synthetic_load(site: Site, top
     assert sorted_rows(value for label, value in here if label == "ALERT") == sorted_rows(alerts)
     assert sorted_rows(topic_rows(site, windows_topic)) == sorted_rows(windows)
     assert sorted_rows(topic_rows(site, alerts_topic)) == sorted_rows(alerts)
+
+
+def test_analytics_of_a_shop(site: Site, topics) -> None:
+    """Out of order, none too late: which ones are depends on the time they take; those: tests/unit/examples."""
+    events = shop.events(5, late_share=0)
+    assert events != sorted(events, key=lambda event: event["at"])
+    visits = shop_visits(events)
+    rows = {"products": shop_products(events), "sessions": shop_sessions(visits), "funnel": shop_funnel(visits)}
+    prefix = f"shop-{uuid.uuid4().hex[:6]}"
+    create_topics(site.bootstrap, {f"{prefix}-{name}": 2 for name in (*rows, "late")})
+    fast = ("--seed", "5", "--late-share", "0", "--rate", "1000000")
+    here, there = run_both(site, "analytics.py", fast, (*fast, "--topics", prefix))
+    assert there == []
+    assert {label for label, _ in here} == rows.keys()
+    for name, expected in rows.items():
+        assert sorted_rows(value for label, value in here if label == name) == sorted_rows(expected)
+        assert sorted_rows(topic_rows(site, f"{prefix}-{name}")) == sorted_rows(expected)
+    assert topic_rows(site, f"{prefix}-late") == []
 
 
 def test_flights(site: Site, topics) -> None:

@@ -50,12 +50,13 @@ class TerminalBoard:
         self._draw(machine, f"{machine.host}: what the monitoring saw")
 
     def _draw(self, machine: Machine, title: str) -> None:
+        from rich.padding import Padding
         from rich.text import Text
 
         from streamctl.render import sections
 
-        drawn = sections(Text(""), Text(title, style="bold"), machine_table(machine), Text(""))
-        self._live.update(drawn, refresh=True)
+        drawn = sections(Text(title, style="bold"), machine_table(machine))
+        self._live.update(Padding(drawn, (1, 0)), refresh=True)
 
 
 class LineBoard:
