@@ -22,7 +22,8 @@ from headrace.protocol.worker_pipe import LaneTask
 from headrace.runtime.failures import LaneFailure, describe
 from headrace.runtime.functions import CodeBundle
 from headrace.runtime.housekeeping import Housekeeping
-from headrace.runtime.lane import Lane, Phase
+from headrace.runtime.lane import Lane
+from headrace.runtime.lane_contract import Phase
 from headrace.runtime.lane_parts import TaskParts
 from headrace.settings import Settings
 

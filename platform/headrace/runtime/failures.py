@@ -12,7 +12,7 @@ from headrace.runtime.exchange import ExchangeOrderError, RecordTooLargeError
 from headrace.runtime.functions import FunctionLoadError
 from headrace.runtime.job_code import WAY_OUT, missing
 from headrace.runtime.kafka_positions import StartPositionError
-from headrace.runtime.lane import LaneFailedError
+from headrace.runtime.lane_contract import LaneFailedError
 from headrace.runtime.lane_log import LaneLogError
 from headrace.runtime.operators.formats import UndecodableRecordError
 from headrace.runtime.ports import UserCodeError

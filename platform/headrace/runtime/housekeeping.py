@@ -15,7 +15,8 @@ from typing import Any
 
 from headrace.log.lane import LaneConnection, LogError, Split
 from headrace.runtime.kafka_input import KafkaInput
-from headrace.runtime.lane import Lane, Phase
+from headrace.runtime.lane import Lane
+from headrace.runtime.lane_contract import Phase
 from headrace.runtime.lane_parts import TaskParts
 
 PERIOD_S = 1.0

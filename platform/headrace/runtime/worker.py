@@ -27,7 +27,8 @@ from headrace.protocol import worker_pipe as pipe
 from headrace.runtime import job_code
 from headrace.runtime.failures import describe
 from headrace.runtime.housekeeping import Housekeeping
-from headrace.runtime.lane import Lane, Phase
+from headrace.runtime.lane import Lane
+from headrace.runtime.lane_contract import Phase
 from headrace.runtime.lane_parts import TaskParts
 from headrace.runtime.output import OutputFile, capture, enter_lane
 from headrace.runtime.ownership import TRANSACTION_TIMEOUT_S

@@ -35,7 +35,8 @@ from headrace.protocol.worker_pipe import LaneTask
 from headrace.runtime.commit import Commit, run_transaction
 from headrace.runtime.functions import CodeBundle
 from headrace.runtime.kafka_input import KafkaInput
-from headrace.runtime.lane import Lane, Phase
+from headrace.runtime.lane import Lane
+from headrace.runtime.lane_contract import Phase
 from headrace.runtime.lane_parts import TaskParts
 
 NAMESPACE = "stepped"
