@@ -149,6 +149,9 @@ def test_submit_wait_when_it_finishes_then_0_and_its_lines_are_in_the_logs(strea
     lines = streamctl("logs", said.last["job_id"], "--follow", "--json")
     assert lines.status == 0
     assert {each["line"] for each in lines.objects} >= {"ONE", "TWO", "THREE"}
+    lane = lines.objects[0]["lane"]
+    for subtask, wanted in ((lane, lines.stdout), (lane.split("/")[0], lines.stdout), ("v9", "")):
+        assert streamctl("logs", said.last["job_id"], "--subtask", subtask, "--json").stdout == wanted
 
 
 def test_submit_when_it_runs_then_returns_and_list_show_cancel_know_it(streamctl: Streamctl, topic: str) -> None:

@@ -35,6 +35,9 @@ def logs(
     tail: Annotated[
         int | None, typer.Option("--tail", "-n", min=0, metavar="N", help="Only the last N lines.")
     ] = None,
+    subtask: Annotated[
+        str | None, typer.Option("--subtask", metavar="V/I", help="Only one lane, as v2/1, or one vertex, as v2.")
+    ] = None,
     json: JsonOption = False,
     bootstrap: BootstrapOption = None,
     rest: RestOption = None,
@@ -52,11 +55,18 @@ def logs(
     job_id = find_job(cluster, job)
     with connect_to(cluster) as connection:
         source = JobLogs(connection, cluster.namespace, job_id)
-        for message in source.stored() if tail is None else _last(source.stored(), tail):
+        stored = (message for message in source.stored() if _of(message.lane, subtask))
+        for message in stored if tail is None else _last(stored, tail):
             _print(output, message)
         if follow:
             for message in _until_end(source):
-                _print(output, message)
+                if _of(message.lane, subtask):
+                    _print(output, message)
+
+
+def _of(lane: str, subtask: str | None) -> bool:
+    """Whether a lane is the one asked for, or of the vertex asked for."""
+    return subtask is None or lane == subtask or lane.partition("/")[0] == subtask
 
 
 def _until_end(source: JobLogs) -> Iterator[LogLines]:
