@@ -6,7 +6,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.sim.lane_world import LaneWorld
+from tests.sim.lane_world import JOB, LaneWorld
+
+from headrace.log.lane import PositionLostError
+from headrace.protocol.topics import Topics
 
 TURNS_MAX = 60_000
 
@@ -33,6 +36,22 @@ def test_random_faults_kills_and_zombies_leave_exact_results(seed: int, tmp_path
     run(world, kill_share=0.01)
     check(world)
     assert sum(world.faults.counts.values()) > 0
+    assert world.trims > 0
+
+
+def test_records_that_are_gone_for_everybody_fail_the_lane(tmp_path: Path) -> None:
+    """An overtaken owner that finds its input trimmed asks and goes on; the only owner must not go on."""
+    world = LaneWorld(3, records=1_500, fault_share=0.0, output=tmp_path / "output")
+    for _ in range(100):
+        world.turn(kill_share=0.0)
+    split = (Topics("sim").exchange(JOB, 1, "e0"), 0)
+    world.start("v1/0")  # its reader begins at what is committed
+    end = world.broker.partition(split).end
+    assert end > world.owners["v1/0"].lane.committed.positions[f"{split[0]}/0"] + 1
+    world.broker.delete_before({split: end})
+    with pytest.raises(PositionLostError):
+        for _ in range(10):
+            world.owners["v1/0"].lane.step()
 
 
 def test_without_faults_nothing_is_repeated(tmp_path: Path) -> None:

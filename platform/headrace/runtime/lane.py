@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from headrace.log.lane import LaneConnection, LaneProducer, LogError, Remedy, Split
+from headrace.log.lane import LaneConnection, LaneProducer, LogError, PositionLostError, Remedy, Split
 from headrace.protocol.data import LaneLogRecord
 from headrace.runtime.backpressure import Backpressure
 from headrace.runtime.commit import Commit, CommitHelper, Outcome
@@ -151,7 +151,11 @@ class Lane:
         if self._ended():
             return
         if not self._opening and self._advancing is None:
-            self._read()
+            try:
+                self._read()
+            except PositionLostError as lost:
+                self._position_lost(lost)
+                return
         final = self._advance()
         try:
             self._commit_if_due(final)
@@ -454,12 +458,26 @@ class Lane:
     def _wait_fenced(self) -> bool:
         """Ask whether the lane is still ours; True: rebuild, after a random back-off. False: stop."""
         self._resume.clear()
-        self.reason = "another process took this lane's id: asking the plans whose the lane is"
+        self.reason = "another process may have taken this lane: asking the plans whose it is"
         self._host.fenced()
         while not (self._stop.is_set() or self._resume.is_set()):
             self._wake.wait()
             self._wake.clear()
         return not self._stop.is_set() and not self._pause(self._back_off_s())
+
+    def _position_lost(self, lost: PositionLostError) -> None:
+        """What this lane had still to read is gone. If another owner read it first, its commits say so.
+
+        Raises ``lost`` when nobody else has committed.
+        """
+        if self._in_flight is not None:
+            self._in_flight.done.wait()
+            if not self._finish_commit():
+                return
+        if not self._wait_fenced():
+            self.phase = Phase.STOPPED
+        elif self._rebuild(None):
+            raise lost
 
     def _rebuild(self, commit: Commit | None) -> bool:
         """A new producer; the log says whether ``commit`` stands. False when working state was rewound."""
