@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import uuid
@@ -35,8 +36,11 @@ from tests.example_oracles import (
     views_per_window,
 )
 
+from streamctl.demo.board import LineBoard
 from streamctl.demo.data import load_airlines, load_flights
 from streamctl.demo.expected import Row, expected_rows
+from streamctl.demo.machine import METRICS
+from streamctl.demo.monitoring import Timetable, watch_machine
 from streamctl.trial.filling import create_topics, fill
 
 pytestmark = pytest.mark.e2e
@@ -109,6 +113,35 @@ def test_monitoring_raises_and_clears_alerts_on_a_synthetic_load(site: Site, top
     assert sorted_rows(value for label, value in here if label == "ALERT") == sorted_rows(alerts)
     assert sorted_rows(topic_rows(site, windows_topic)) == sorted_rows(windows)
     assert sorted_rows(topic_rows(site, alerts_topic)) == sorted_rows(alerts)
+
+
+def test_monitoring_live_as_the_demo_shows_it(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """A real load on this machine, seen through the platform: what is shown, and the alerts that follow from it."""
+    times = Timetable(watch_s=5, load_from_s=0, load_to_s=5, window_ms=1_000, interval_ms=100)
+    machine = watch_machine(site.cluster.addresses, LineBoard(), times)
+    lines = capsys.readouterr().out.splitlines()
+    windows = [window for kept in machine.windows.values() for window in kept]
+    assert machine.windows.keys() == METRICS.keys()
+    assert len(machine.windows["cpu_percent"]) >= 4
+    assert len([line for line in lines if " CPU " in line and " Disk " in line]) == len(
+        {window.end for window in windows}
+    )
+    for metric, limits in HOST_LIMITS.items():
+        rows = (asdict(window) for window in machine.windows[metric])
+        seen = [asdict(alert) for alert in machine.alerts if alert.metric == metric]
+        assert (
+            seen == host_alerts(rows, {metric: limits})[: len(seen)]
+        )  # the alert of the last window may be on its way
+    assert {str(alert) for alert in machine.alerts} <= set(lines)
+    if _all_cores_are_ours():
+        assert machine.alerts[0].metric == "cpu_percent" and machine.alerts[0].raised
+
+
+def _all_cores_are_ours() -> bool:
+    """Whether no limit of a container keeps a load from filling the machine."""
+    limit = Path("/sys/fs/cgroup/cpu.max")
+    unlimited = not limit.exists() or limit.read_text().startswith("max")
+    return unlimited and len(os.sched_getaffinity(0)) == os.cpu_count()
 
 
 def test_analytics_of_a_shop(site: Site, topics) -> None:

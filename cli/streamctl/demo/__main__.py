@@ -18,7 +18,7 @@ def demo(context: typer.Context, json: JsonOption = False) -> None:
     Then, without --json, this machine is monitored live for 15 s, on the same cluster.
     """
     from streamctl.demo.board import board
-    from streamctl.demo.monitoring import watch_machine
+    from streamctl.demo.monitoring import Timetable, watch_machine
     from streamctl.demo.run import PARALLELISM, run_flights
     from streamctl.demo.screen import screen
     from streamctl.demo.summary import summary, verdict
@@ -32,7 +32,7 @@ def demo(context: typer.Context, json: JsonOption = False) -> None:
             shown.step("submitting examples/monitoring.py")
             shown.rest()
             with board() as view:
-                machine = watch_machine(cluster.addresses, view)
+                machine = watch_machine(cluster.addresses, view, Timetable())
     output_of(context).result(outcome.json(), summary(outcome, machine))
     if not outcome.exact:
         raise typer.Exit(EXIT_JOB_FAILED)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import msgspec
 import psutil
@@ -22,9 +23,6 @@ from streamctl.trial.sink import SinkRows
 from streamctl.watch import describe, ended, require_success, runs
 
 WINDOWS, ALERTS = "host-windows", "host-alerts"
-WINDOW_MS, INTERVAL_MS = 2_000, 250
-#: From the first window on: how long it is watched, and when the load begins and ends.
-WATCH_S, LOAD_FROM_S, LOAD_TO_S = 15.0, 4.0, 9.0
 START_S = 60.0
 END_S = 30.0
 DRAW_S = 0.2
@@ -32,7 +30,18 @@ DRAW_S = 0.2
 BUSY = "import os,time;os.nice(19);end=time.monotonic()+{seconds}\nwhile time.monotonic()<end:pass"
 
 
-def watch_machine(addresses: Addresses, board: Board) -> Machine:
+@dataclass(frozen=True)
+class Timetable:
+    """How long the machine is watched from the first window on, and when in that time the load begins and ends."""
+
+    watch_s: float = 15.0
+    load_from_s: float = 4.0
+    load_to_s: float = 9.0
+    window_ms: int = 2_000
+    interval_ms: int = 250
+
+
+def watch_machine(addresses: Addresses, board: Board, times: Timetable) -> Machine:
     """Run the job, show what it says, end it. Raises HeadraceError when it does not start or fails."""
     create_topics(addresses.bootstrap, {WINDOWS: 1, ALERTS: 1})
     machine = Machine()
@@ -41,10 +50,10 @@ def watch_machine(addresses: Addresses, board: Board) -> Machine:
         closing.callback(trial.close)
         rows = SinkRows(addresses.bootstrap, (WINDOWS, ALERTS))
         closing.callback(rows.close)
-        arguments = ["--window-ms", str(WINDOW_MS), "--interval-ms", str(INTERVAL_MS)]
+        arguments = ["--window-ms", str(times.window_ms), "--interval-ms", str(times.interval_ms)]
         trial.run(example_file("monitoring.py"), [*arguments, "--windows", WINDOWS, "--alerts", ALERTS])
         _until_first_window(trial, rows, machine, board)
-        _watch(trial, rows, machine, board)
+        _watch(trial, rows, machine, board, times)
         board.finish(machine)
         _cancel(trial)
     return machine
@@ -60,27 +69,28 @@ def _until_first_window(trial: TrialJob, rows: SinkRows, machine: Machine, board
         _require_running(trial, deadline_s, "has no window yet")
 
 
-def _watch(trial: TrialJob, rows: SinkRows, machine: Machine, board: Board) -> None:
+def _watch(trial: TrialJob, rows: SinkRows, machine: Machine, board: Board, times: Timetable) -> None:
     begin_s = clock.monotonic_s()
     with ExitStack() as load:
         loaded = False
-        while (elapsed_s := clock.monotonic_s() - begin_s) < WATCH_S:
-            if not loaded and elapsed_s >= LOAD_FROM_S:
+        while (elapsed_s := clock.monotonic_s() - begin_s) < times.watch_s:
+            if not loaded and elapsed_s >= times.load_from_s:
                 loaded = True
-                load.enter_context(_cpu_load(LOAD_TO_S - LOAD_FROM_S))
-            board.show(machine, _doing(machine, elapsed_s))
+                load.enter_context(_cpu_load(times.load_to_s - times.load_from_s))
+            board.show(machine, _doing(machine, elapsed_s, times))
             _take(rows, machine, DRAW_S)
             trial.take_events(0)
-            _require_running(trial, begin_s + WATCH_S + START_S, "is watched")
+            _require_running(trial, begin_s + times.watch_s + START_S, "is watched")
 
 
-def _doing(machine: Machine, elapsed_s: float) -> str:
+def _doing(machine: Machine, elapsed_s: float, times: Timetable) -> str:
     """What goes on, in one line; it changes when the load begins and ends."""
-    if elapsed_s < LOAD_FROM_S:
-        return f"{machine.host} live for {WATCH_S:.0f} s, windows of {WINDOW_MS // 1000} s"
-    if elapsed_s < LOAD_TO_S:
+    if elapsed_s < times.load_from_s:
+        return f"{machine.host} live for {times.watch_s:.0f} s, windows of {times.window_ms / 1000:g} s"
+    if elapsed_s < times.load_to_s:
         cores = psutil.cpu_count() or 1
-        return f"{machine.host}: the demo keeps all {cores} cores busy for {LOAD_TO_S - LOAD_FROM_S:.0f} s"
+        seconds = times.load_to_s - times.load_from_s
+        return f"{machine.host}: the demo keeps all {cores} cores busy for {seconds:.0f} s"
     return f"{machine.host}: the demo's CPU load is over"
 
 
