@@ -134,7 +134,7 @@ def test_monitoring_live_as_the_demo_shows_it(site: Site, capsys: pytest.Capture
         )  # the alert of the last window may be on its way
     assert {str(alert) for alert in machine.alerts} <= set(lines)
     if _all_cores_are_ours():
-        assert machine.alerts[0].metric == "cpu_percent" and machine.alerts[0].raised
+        assert any(alert.metric == "cpu_percent" and alert.raised for alert in machine.alerts)
 
 
 def _all_cores_are_ours() -> bool:
