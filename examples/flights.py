@@ -1,6 +1,7 @@
 """Departure delays per airline and day: a keyed event-time window, then the airline's name from a second topic.
 
     streamctl submit examples/flights.py -p 2 -- --flights flights --airlines airlines --days carrier-days
+    python examples/flights.py          the same in this process, with the Kafka of streamctl up
 
 The flights topic holds {"time_hour": "2013-01-01T10:00:00Z", "carrier": "UA", "dep_delay": 2, ...}, the airlines
 topic {"carrier": "UA", "name": "United Air Lines Inc."}. The result has one record per airline and UTC day.

@@ -1,6 +1,7 @@
 """Views per user in windows of ten seconds; the job of the measurement `./dev bench w1`.
 
     streamctl submit examples/keyed_count.py -p 2 -- --input events --output counts
+    python examples/keyed_count.py      the same in this process, with the Kafka of streamctl up
 
 The input holds {"user": "u00042", "kind": "view", "ts": 1700000000000, ...}; other kinds than "view" are left out.
 The result has one record per user and window.

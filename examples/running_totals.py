@@ -1,6 +1,9 @@
 """Running total per user: filter, key_by, reduce; every fiftieth total goes to a topic. Two hops, for latency.
 
-streamctl submit examples/running_totals.py -p 2 -- --input events --output totals
+    streamctl submit examples/running_totals.py -p 2 -- --input events --output totals
+    python examples/running_totals.py   the same in this process, with the Kafka of streamctl up
+
+The events are {"id": 50, "user": "u1", "amount": 12, ...}; the job reads what comes after its start and has no end.
 """
 
 import argparse
