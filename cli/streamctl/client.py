@@ -57,15 +57,16 @@ class Lifecycle:
 class JobEvents:
     """Events of one job, in order, from a known offset on. It owns its connection: ``close`` it."""
 
-    def __init__(self, connection: Connection, topics: Topics, job_id: str) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, topics: Topics, job_id: str, start: int | None = None) -> None:
+        self.connection = connection
         self._topics = topics
         self._job_id = job_id
+        self.start = start  #: offset of the first
         self._waiting: deque[JobEvent] = deque()
         self._away_since: float | None = None
 
     def close(self) -> None:
-        self._connection.close()
+        self.connection.close()
 
     def push_back(self, events: list[JobEvent]) -> None:
         """Give events back, in order, to be taken again first."""
@@ -81,7 +82,7 @@ class JobEvents:
             events = list(self._waiting)
             self._waiting.clear()
             return events
-        records = self._connection.poll(timeout_s)
+        records = self.connection.poll(timeout_s)
         if not records:
             self._check_broker()
         events = []
@@ -92,7 +93,7 @@ class JobEvents:
         return events
 
     def _check_broker(self) -> None:
-        if not self._connection.down or self._connection.answers():
+        if not self.connection.down or self.connection.answers():
             self._away_since = None
             return
         now = clock.monotonic_s()
@@ -100,7 +101,7 @@ class JobEvents:
         if now - self._away_since > BROKER_AWAY_S:
             raise UnavailableError(
                 "kafka-unreachable",
-                f"Kafka at {self._connection.bootstrap} has not answered for {BROKER_AWAY_S:.0f} s",
+                f"Kafka at {self.connection.bootstrap} has not answered for {BROKER_AWAY_S:.0f} s",
                 hint="the job is not affected by this; look again with `streamctl show`",
             )
 
@@ -115,6 +116,10 @@ class JobsClient:
     def __init__(self, connect: Callable[[], Connection], namespace: str) -> None:
         self._connect = connect
         self._topics = Topics(namespace)
+
+    @property
+    def topics(self) -> Topics:
+        return self._topics
 
     def submit(
         self, submit: Submit, code: bytes | None, *, dependencies: bytes = b"", again: bool = False
@@ -161,6 +166,29 @@ class JobsClient:
             hint="" if answer.code else "nothing was started",
         )
 
+    def watch(self, job_id: str, start: int | None) -> JobEvents:
+        """A job's events from an offset on, None: all that Kafka keeps; over a connection of their own."""
+        connection = self._connect()
+        try:
+            partition = self._partition(connection, self._topics.job_events, job_id)
+            connection.assign([(self._topics.job_events, partition, start)])
+        except BaseException:
+            connection.close()
+            raise
+        return JobEvents(connection, self._topics, job_id, start)
+
+    def lifecycle(self, job_id: str, start: int | None) -> Lifecycle:
+        """Where the job stands, from the events between an offset and now."""
+        with self._connect() as connection:
+            partition = self._partition(connection, self._topics.job_events, job_id)
+            _, end = connection.offsets(self._topics.job_events, partition)
+            lifecycle = Lifecycle()
+            for value in read_to(connection, self._topics.job_events, partition, end, start or 0):
+                event = parse_event(value)
+                if event is not None and event.job_id == job_id:
+                    lifecycle = lifecycle.after(event)
+            return lifecycle
+
     def cancel(self, job_id: str, request_id: str) -> tuple[JobEvent, JobEvents]:
         """Ask for a job's end; the answer, and the job's events from the request on, the answer among them.
 
@@ -194,8 +222,9 @@ class JobsClient:
         topic = self._topics.job_events
         partition = self._partition(connection, topic, job_id)
         _, end = connection.offsets(topic, partition)
-        connection.assign([(topic, partition, None if from_oldest else end)])
-        return JobEvents(connection, self._topics, job_id)
+        start = None if from_oldest else end
+        connection.assign([(topic, partition, start)])
+        return JobEvents(connection, self._topics, job_id, start)
 
     def _request(
         self, connection: Connection, events: JobEvents, job_id: str, request_id: str, body: bytes, *, again: str
@@ -295,9 +324,10 @@ def upload(connection: Connection, topics: Topics, code: bytes) -> UploadedCode:
     return uploaded
 
 
-def read_to(connection: Connection, topic: str, partition: int, end: int) -> Iterator[bytes]:
-    """Every record of a partition that still exists below offset ``end``."""
+def read_to(connection: Connection, topic: str, partition: int, end: int, start: int = 0) -> Iterator[bytes]:
+    """Every record of a partition that still exists from offset ``start`` to below ``end``."""
     low, _ = connection.offsets(topic, partition)
+    low = max(low, start)
     if low >= end:
         return
     connection.assign([(topic, partition, low)])

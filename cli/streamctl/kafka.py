@@ -21,6 +21,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
+from confluent_kafka.admin import AdminClient
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from headrace.errors import UnavailableError, UsageError
@@ -50,7 +51,7 @@ class Connection:
 
     def __init__(self, bootstrap: str, options: dict[str, str]) -> None:
         self.bootstrap = bootstrap
-        self._options = options
+        self.options = options
         self._last_error = ""
         self._down = False
         knock(bootstrap)
@@ -93,7 +94,7 @@ class Connection:
             "reconnect.backoff.max.ms": 1000,
             "allow.auto.create.topics": False,
             "error_cb": self._on_error,
-            **self._options,
+            **self.options,
             **more,
         }
 
@@ -193,6 +194,18 @@ class Connection:
             raise unreachable(self.bootstrap, self._last_error or "no acknowledgement in time")
         offsets = [(m.partition(), m.offset()) for _, m in done]
         return [(p if p is not None else -1, o if o is not None else -1) for p, o in offsets]
+
+    def delete_topic(self, topic: str) -> None:
+        """Delete a topic; one that is gone already is fine. Raises UnavailableError, UsageError ("kafka-refused")."""
+        admin = AdminClient(self._config({}), logger=_quiet)
+        try:
+            admin.delete_topics([topic], request_timeout=CALL_S)[topic].result(CALL_S)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
+                raise unreachable(self.bootstrap, words(error)) from None
+            if code != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise UsageError("kafka-refused", f"Kafka did not delete topic {topic}: {words(error)}") from None
 
     def _open_producer(self) -> Producer:
         if self._producer is not None:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headrace import clock
 from headrace.common.configuration import Configuration
-from headrace.common.job_execution_result import JobExecutionResult
 from headrace.datastream.dependencies import Dependencies
 from headrace.datastream.execution import executor_installed
-from headrace.errors import HeadraceError, UsageError
-from headrace.ids import new_request_id
+from headrace.errors import UsageError
 from headrace.protocol.submission import Submit
-from streamctl.client import JobEvents, JobsClient, Lifecycle
+from streamctl.client import JobsClient, Lifecycle
 from streamctl.cluster import Cluster, find_cluster, load_settings
 from streamctl.kafka import Connection
 from streamctl.output import Output, Progress
 from streamctl.render import ID_DIGITS
 from streamctl.script import Ended, run_script
-from streamctl.watch import describe, ended, follow, require_running, require_success, runs
+from streamctl.submitted_job import SubmittedJob
+from streamctl.watch import describe, ended, require_running, require_success, runs
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,7 @@ class Submission:
         self.bootstrap = cluster.bootstrap  #: the only Kafka that a program may name
         self._output = output
         self._unended: list[SubmittedJob] = []
+        self._jobs: list[SubmittedJob] = []
         self.submitted = 0
 
     def submit(self, submit: Submit, code: bytes, *, wait: bool, dependencies: bytes = b"") -> SubmittedJob:
@@ -67,6 +66,7 @@ class Submission:
             short = submit.job_id[:ID_DIGITS]
             self._output.after_interrupt = f"job {short} runs on, `streamctl cancel {short}` ends it"
             job = SubmittedJob(submit, self._client, events, Lifecycle())
+            self._jobs.append(job)
             self._until_running(job, progress)
             if wait and self.options.wait:
                 self._until_ended(job, progress)
@@ -91,9 +91,16 @@ class Submission:
         """With --wait: follow jobs to their end that the script itself did not wait for."""
         while self._unended:
             job = self._unended.pop(0)
+            if job.collects:
+                continue  # the script has read what it wanted of it
             with self._output.progress(describe(job.name, job.lifecycle)) as progress:
                 self._until_ended(job, progress)
             self._finish(job)
+
+    def close_results(self) -> None:
+        """The script has ended: jobs whose results it collected, and did not read to their end, are cancelled."""
+        for job in self._jobs:
+            job.close_results()
 
     def _as_asked(self, submit: Submit) -> Submit:
         options = self.options
@@ -115,44 +122,6 @@ class Submission:
         )
 
 
-class SubmittedJob:
-    """A job that was submitted here; what the script holds as its JobClient."""
-
-    def __init__(self, submit: Submit, client: JobsClient, events: JobEvents, lifecycle: Lifecycle) -> None:
-        self.job_id = submit.job_id
-        self.name = submit.name
-        self.events = events
-        self.lifecycle = lifecycle
-        self._client = client
-        self._started_s = clock.monotonic_s()
-
-    def follow(self, there: Callable[[Lifecycle], bool], *, progress: Progress, timeout_s: float | None) -> None:
-        self.lifecycle = follow(
-            self.events, self.lifecycle, there, name=self.name, progress=progress, timeout_s=timeout_s
-        )
-
-    def get_job_id(self) -> str:
-        return self.job_id
-
-    def get_job_execution_result(self) -> Future[JobExecutionResult]:
-        """Done: the job as it stood when this command stopped following it."""
-        done: Future[JobExecutionResult] = Future()
-        runtime_ms = round((clock.monotonic_s() - self._started_s) * 1000) if ended(self.lifecycle) else None
-        done.set_result(JobExecutionResult(self.job_id, str(self.lifecycle.status), runtime_ms))
-        return done
-
-    def cancel(self) -> Future[None]:
-        """Ask for the job's end. The future is done, with the error if it was refused."""
-        asked: Future[None] = Future()
-        try:
-            _, events = self._client.cancel(self.job_id, new_request_id())
-            events.close()
-            asked.set_result(None)
-        except HeadraceError as error:
-            asked.set_exception(error)
-        return asked
-
-
 def run_program(submission: Submission, script: Path, arguments: list[str]) -> None:
     """Run the script with ``submission`` as its executor.
 
@@ -164,7 +133,10 @@ def run_program(submission: Submission, script: Path, arguments: list[str]) -> N
     dependencies.asked()  # a mistake in requirements.txt is told before the script runs
     dependencies.make_importable()
     with executor_installed(submission, parallelism=options.parallelism, options=options.config):
-        how = run_script(script, arguments)
+        try:
+            how = run_script(script, arguments)
+        finally:
+            submission.close_results()
     if not submission.submitted and how is not Ended.EXIT:
         raise UsageError(
             "script-no-execute",
@@ -181,6 +153,8 @@ def cluster_executor() -> Submission:
     """
     settings = load_settings()
     cluster = find_cluster(bootstrap=None, rest=None, namespace=None, settings=settings, embedded=lambda: None)
-    return Submission(
+    submission = Submission(
         lambda: Connection(cluster.bootstrap, cluster.kafka), cluster, SubmitOptions(wait=True), Output()
     )
+    atexit.register(submission.close_results)
+    return submission

@@ -43,7 +43,7 @@ def run_script(path: Path, arguments: list[str]) -> Ended:
             return Ended.EXIT
         except SyntaxError as error:
             if error.filename != str(path):
-                raise failed(path, error) from None
+                raise elsewhere(path, error) from None
             raise ScriptFailedError(
                 "script-syntax",
                 f"{path.name} line {error.lineno}: {error.msg}",
@@ -73,6 +73,13 @@ def failed(path: Path, error: Exception) -> ScriptFailedError:
         f"{path.name} raised {type(error).__name__}",
         user_traceback="".join(traceback.format_exception(error)),
     )
+
+
+def elsewhere(path: Path, error: SyntaxError) -> ScriptFailedError:
+    """A module that the script imports is not valid Python."""
+    where = f"{os.path.basename(error.filename)} line {error.lineno}" if error.filename else path.name
+    shown = failed(path, error).user_traceback
+    return ScriptFailedError("script-syntax", f"{where}: {error.msg}", user_traceback=shown)
 
 
 def exited(path: Path, error: SystemExit) -> ScriptFailedError:

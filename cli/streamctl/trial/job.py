@@ -11,8 +11,8 @@ from headrace.errors import UsageError
 from headrace.protocol.submission import Submit
 from streamctl.client import JobEvents, JobsClient, Lifecycle
 from streamctl.kafka import Connection
-from streamctl.program import SubmittedJob
 from streamctl.script import run_script
+from streamctl.submitted_job import SubmittedJob
 
 
 class TrialJob:

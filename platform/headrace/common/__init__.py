@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.common.configuration import Configuration
 from headrace.common.job_client import JobClient
 from headrace.common.job_execution_result import JobExecutionResult
+from headrace.common.job_status import JobStatus
 from headrace.common.serialization import (
     ByteArraySchema,
     DeserializationSchema,
@@ -26,6 +27,7 @@ __all__ = [
     "Instant",
     "JobClient",
     "JobExecutionResult",
+    "JobStatus",
     "Row",
     "SerializationSchema",
     "SimpleStringSchema",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import FrameType
 
 from headrace.errors import UsageError
 
@@ -13,10 +14,20 @@ _OURS = ("headrace.common", "headrace.datastream", "headrace.graph", "headrace_c
 
 def call_site() -> str:
     """``file:line`` of the innermost frame outside Headrace's programming API."""
+    frame = _users_frame()
+    return f"{shown_path(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+def called_by_script() -> bool:
+    """Whether that frame is of the file that runs as ``__main__``."""
+    return _users_frame().f_globals.get("__name__") == "__main__"
+
+
+def _users_frame() -> FrameType:
     frame = sys._getframe(1)
     while frame.f_back is not None and _ours(frame.f_globals.get("__name__", "")):
         frame = frame.f_back
-    return f"{shown_path(frame.f_code.co_filename)}:{frame.f_lineno}"
+    return frame
 
 
 def shown_path(filename: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.common.job_execution_result import JobExecutionResult
+from headrace.common.job_status import JobStatus
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -16,6 +17,9 @@ class JobClient(Protocol):
     """What an executor gives for a submitted job. Dropping it does nothing to the job."""
 
     def get_job_id(self) -> str: ...
+
+    def get_job_status(self) -> Future[JobStatus]:
+        """The state that the job is in now."""
 
     def get_job_execution_result(self) -> Future[JobExecutionResult]:
         """Done when the job has ended: its result, or JobFailedError.

@@ -6,7 +6,7 @@ The names and modules are PyFlink's: a PyFlink program ports by changing its imp
 
 from __future__ import annotations
 
-from headrace.datastream.data_stream import DataStream, DataStreamSink, KeyedStream
+from headrace.datastream.data_stream import CloseableIterator, DataStream, DataStreamSink, KeyedStream
 from headrace.datastream.functions import (
     AggregateFunction,
     FilterFunction,
@@ -38,6 +38,7 @@ from headrace.datastream.windowed_stream import WindowedStream
 
 __all__ = [
     "AggregateFunction",
+    "CloseableIterator",
     "DataStream",
     "DataStreamSink",
     "EventTimeSessionWindows",

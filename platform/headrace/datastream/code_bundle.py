@@ -10,6 +10,7 @@ between runs.
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -73,9 +74,15 @@ def _pickle(function: UserFunction) -> bytes:
         raise UsageError(
             "function-not-picklable",
             f"{function.title} at {function.site}: {_reason(error)}" + (f" held by {where}" if where else ""),
-            hint="make such objects in open(), or inside the function: it runs in another process",
+            hint=_hint(error),
         ) from error
     return data
+
+
+def _hint(error: Exception) -> str:
+    if re.search(r"'(StreamExecutionEnvironment|\w*Stream\w*)' object", str(error)):
+        return "env and streams only put the program together: a function gets records, and cannot use them"
+    return "make such objects in open(), or inside the function: it runs in another process"
 
 
 def _reason(error: Exception) -> str:

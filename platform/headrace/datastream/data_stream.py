@@ -7,11 +7,13 @@ Calling a method adds an operator to the program and returns the stream of its r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from headrace.common.call_site import wrong
 from headrace.common.typeinfo import TypeInformation, Types
 from headrace.common.watermark_strategy import WatermarkStrategy
+from headrace.datastream.collecting import CloseableIterator
 from headrace.datastream.connectors.base import Sink
 from headrace.datastream.functions import (
     FilterFunction,
@@ -33,7 +35,7 @@ from headrace.graph.stream_graph import Chaining
 if TYPE_CHECKING:
     from headrace.datastream.stream_execution_environment import StreamExecutionEnvironment
 
-__all__ = ["DataStream", "DataStreamSink", "KeyedStream", "WindowedStream"]
+__all__ = ["CloseableIterator", "DataStream", "DataStreamSink", "KeyedStream", "WindowedStream"]
 
 
 class _OperatorSettings:
@@ -207,6 +209,25 @@ class DataStream(_OperatorSettings):
             hint = "call .build() on the builder" if hasattr(sink, "build") else ""
             raise wrong(f"sink_to() takes a Sink, such as a KafkaSink, not {sink!r:.80}", hint=hint)
         return self._sink(sink.kind, f"Sink: {sink.describe()}", sink.params(), sink.functions())
+
+    def execute_and_collect(
+        self, job_execution_name: str | None = None, limit: int | None = None
+    ) -> CloseableIterator | list[Any]:
+        """Execute the program, with its other sinks, and get this stream's records here.
+
+        Gives an iterator over the records as they are committed, which ends with the job; closing it before
+        cancels the job, and so does ``limit``, which gives a list of at most so many records instead. Order is kept
+        within a lane. Records must be picklable, and fit one Kafka message (1 MB) each. Raises as
+        ``StreamExecutionEnvironment.execute`` does; JobFailedError comes after the records that were committed.
+        """
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise wrong(f"execute_and_collect() takes a limit, a whole number from 1, not {limit!r:.60}")
+        sink = Transformation(OperatorKind.COLLECT, "Sink: Collect", self._links)
+        results = CloseableIterator(self._env._collect(sink, job_execution_name))
+        if limit is None:
+            return results
+        with results:
+            return list(islice(results, limit))
 
     # ---- how operators are added
 

@@ -9,7 +9,7 @@ An entry point is a callable without arguments that gives an executor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +20,7 @@ from headrace.errors import UsageError
 from headrace.graph.job_graph import Operator
 
 if TYPE_CHECKING:
+    from headrace.datastream.collecting import ResultSource
     from headrace.protocol.submission import Submit
 
 ENTRY_POINTS = "headrace.executors"
@@ -47,6 +48,25 @@ class Installed:
     executor: Executor
     parallelism: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+
+
+class CollectingClient(JobClient, Protocol):
+    """The client of a job with a collect sink."""
+
+    def results(self) -> ResultSource:
+        """What the sink writes. Once for each job."""
+
+
+def collected(client: JobClient) -> ResultSource:
+    """The results of a job just submitted. Raises UsageError (collect-unsupported)."""
+    results: Callable[[], ResultSource] | None = getattr(client, "results", None)
+    if results is None:
+        raise UsageError(
+            "collect-unsupported",
+            f"this executor does not bring results back ({type(client).__name__})",
+            hint="run the script with `python job.py` or `streamctl submit`, or write to a sink",
+        )
+    return results()
 
 
 _installed: list[Installed] = []

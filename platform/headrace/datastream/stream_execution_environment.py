@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from headrace.common.call_site import wrong
+from headrace.common.call_site import called_by_script, wrong
 from headrace.common.configuration import Configuration
 from headrace.common.job_client import JobClient
 from headrace.common.job_execution_result import JobExecutionResult
@@ -14,16 +14,21 @@ from headrace.common.watermark_strategy import WatermarkStrategy
 from headrace.datastream import options
 from headrace.datastream.connectors.base import Source
 from headrace.datastream.data_stream import DataStream
-from headrace.datastream.execution import active_executor, check_kafka, installed
+from headrace.datastream.execution import active_executor, check_kafka, collected, installed
 from headrace.datastream.options import FILES, REQUIREMENTS
 from headrace.datastream.program import Program, program_of
 from headrace.datastream.transformation import Link, Transformation, checked_parallelism
 from headrace.graph.job_graph import OperatorKind
 
 if TYPE_CHECKING:
+    from headrace.datastream.collecting import ResultSource
     from headrace.datastream.dependencies import Dependencies
 
 __all__ = ["StreamExecutionEnvironment"]
+
+#: Environments of a script that are looked at when it ends.
+ENVIRONMENTS_MINDED_MAX = 100
+_made: list[StreamExecutionEnvironment] = []
 
 
 class StreamExecutionEnvironment:
@@ -37,6 +42,7 @@ class StreamExecutionEnvironment:
         self._parallelism = 1
         self._chaining = True
         self._transformations: list[Transformation] = []
+        self._executed = False
         if (host := installed()) is not None:
             self.configure(Configuration(host.options))
             if host.parallelism is not None:
@@ -47,7 +53,10 @@ class StreamExecutionEnvironment:
     @staticmethod
     def get_execution_environment(configuration: Configuration | None = None) -> StreamExecutionEnvironment:
         """A new environment. Defaults come from what runs the script, such as ``streamctl submit -p 4``."""
-        return StreamExecutionEnvironment(configuration)
+        environment = StreamExecutionEnvironment(configuration)
+        if installed() is None and called_by_script():
+            _mind_the_script(environment)
+        return environment
 
     # ---- settings
 
@@ -206,9 +215,20 @@ class StreamExecutionEnvironment:
         executor = active_executor()
         vertices = submission.submit.graph.vertices
         check_kafka([operator for vertex in vertices for operator in vertex.operators], executor)
+        self._executed = True
         client = executor.submit(submission.submit, submission.code, wait=wait, dependencies=submission.dependencies)
         self._transformations = []
         return client
+
+    def _collect(self, sink: Transformation, job_name: str | None) -> ResultSource:
+        """Submit the program with one more sink; the sink goes again when that fails."""
+        self._add(sink)
+        try:
+            client = self._submit(job_name, wait=False)
+        except BaseException:
+            self._transformations = [each for each in self._transformations if each is not sink]
+            raise
+        return collected(client)
 
     def _add(self, transformation: Transformation) -> Transformation:
         self._transformations.append(transformation)
@@ -216,3 +236,14 @@ class StreamExecutionEnvironment:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("cannot pickle 'StreamExecutionEnvironment' object")
+
+
+def _mind_the_script(environment: StreamExecutionEnvironment) -> None:
+    """``python job.py``: errors meant for people are shown as such, and a forgotten execute() is said."""
+    from headrace.in_process.terminal import nobody_minds_errors, remind_of_execute, speak_plainly
+
+    _made.append(environment)
+    del _made[:-ENVIRONMENTS_MINDED_MAX]
+    if nobody_minds_errors():
+        speak_plainly()
+        remind_of_execute(lambda: any(each._transformations and not each._executed for each in _made))

@@ -47,9 +47,14 @@ class _Search:
             if self._tries > TRIES_MAX:
                 return []
             if pickling_error(part) is not None:
-                deeper = self.path(part, depth + 1)
+                deeper = [] if _is_ours(part) else self.path(part, depth + 1)
                 return [label, *deeper] if label else deeper
         return []
+
+
+def _is_ours(value: Any) -> bool:
+    """A stream or an environment, whose inside says nothing to the user."""
+    return type(value).__module__.startswith(("headrace.datastream.data_stream", "headrace.datastream.stream_"))
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:

@@ -58,6 +58,7 @@ class OperatorKind(StrEnum):
     PRINT = "print"
     KAFKA_SINK = "kafka_sink"
     FILE_SINK = "file_sink"
+    COLLECT = "collect"
     DISCARD = "discard"
 
 
@@ -71,7 +72,15 @@ SOURCES = frozenset(
         OperatorKind.POLLING_SOURCE,
     }
 )
-SINKS = frozenset({OperatorKind.PRINT, OperatorKind.KAFKA_SINK, OperatorKind.FILE_SINK, OperatorKind.DISCARD})
+SINKS = frozenset(
+    {
+        OperatorKind.PRINT,
+        OperatorKind.KAFKA_SINK,
+        OperatorKind.FILE_SINK,
+        OperatorKind.COLLECT,
+        OperatorKind.DISCARD,
+    }
+)
 KEYED = frozenset({OperatorKind.KEYED_PROCESS, OperatorKind.REDUCE, OperatorKind.AGGREGATE, OperatorKind.WINDOW})
 #: Operators whose outputs may go to a tag instead.
 SIDE_OUTPUTS = frozenset({OperatorKind.PROCESS, OperatorKind.KEYED_PROCESS, OperatorKind.WINDOW})

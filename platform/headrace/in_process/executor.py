@@ -6,15 +6,19 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
+from typing import Any
 
 import msgspec
 
 from headrace.common.job_execution_result import JobExecutionResult
+from headrace.common.job_status import JobStatus
+from headrace.datastream.collecting import ResultReader
 from headrace.datastream.requirements import asked, unmet
 from headrace.errors import JobFailedError, UsageError
 from headrace.graph.job_graph import JobGraph
 from headrace.in_process.logs import JobLog, kafka_log, kafka_operators, memory_log, named_kafka
 from headrace.in_process.terminal import NobodyReadsError, Terminal, speak_plainly
+from headrace.jobmaster.job_topics import job_topics
 from headrace.protocol.dependency_archive import unpack
 from headrace.protocol.submission import Submit
 from headrace.protocol.topics import Topics
@@ -30,6 +34,7 @@ from headrace.settings import Settings
 #: Internal topics of in-process jobs, when they need Kafka, stand apart from those of a cluster.
 NAMESPACE = "headrace.local"
 JOIN_S = 30.0
+TAKE_S = 0.1
 
 
 class InProcessExecutor:
@@ -89,6 +94,7 @@ class InProcessJob:
         self._bundle = CodeBundle("")
         if code:
             self._bundle.add(msgspec.msgpack.decode(code, type=dict[str, bytes]))
+        self._results: InProcessResults | None = None
         self._lanes: dict[str, tuple[TaskParts, Lane]] = {}
         self._failure: LaneFailure | None = None
         self._result: Future[JobExecutionResult] = Future()
@@ -100,6 +106,11 @@ class InProcessJob:
     def get_job_id(self) -> str:
         return self._submit.job_id
 
+    def get_job_status(self) -> Future[JobStatus]:
+        status: Future[JobStatus] = Future()
+        status.set_result(self._status())
+        return status
+
     def get_job_execution_result(self) -> Future[JobExecutionResult]:
         return self._result
 
@@ -110,6 +121,17 @@ class InProcessJob:
         asked.set_result(None)
         return asked
 
+    def results(self) -> InProcessResults:
+        assert self._results is not None, "the job has no collect sink"
+        return self._results
+
+    def _status(self) -> JobStatus:
+        if not self._result.done():
+            return JobStatus.CANCELLING if self._stopping.is_set() else JobStatus.RUNNING
+        if self._result.exception() is not None:
+            return JobStatus.FAILED
+        return JobStatus(self._result.result().status)
+
     # ---- running
 
     def start(self) -> None:
@@ -119,6 +141,9 @@ class InProcessJob:
             graph_json = self._submit.graph.model_dump_json().encode()
             for name in self._submit.graph.lane_slots():
                 self._lanes[name] = self._lane(name, graph_json, opened)
+            topic = Topics(NAMESPACE).results(self._submit.job_id, 1)
+            if topic in job_topics(Topics(NAMESPACE), self._submit.graph, self._submit.job_id, 1):
+                self._results = InProcessResults(ResultReader(opened.connection.reader(), topic), self)
         except BaseException as error:
             self._log.__exit__(type(error), error, error.__traceback__)
             raise
@@ -179,6 +204,8 @@ class InProcessJob:
         for thread in threads:
             thread.join()
         housekeeping.close()
+        if self._results is not None:
+            self._results.job_over()
         self._log.__exit__(None, None, None)
         runtime_ms = round((time.monotonic() - self._began_s) * 1000)
         failure = self._failure
@@ -197,6 +224,36 @@ class InProcessJob:
         finished = all(lane.phase is Phase.FINISHED for _, lane in self._lanes.values())
         status = "FINISHED" if finished else "CANCELED"
         self._result.set_result(JobExecutionResult(self._submit.job_id, status, runtime_ms))
+
+
+class InProcessResults:
+    """Results of an in-process job (ResultSource): read from its log while it runs, then from here."""
+
+    def __init__(self, reader: ResultReader, job: InProcessJob) -> None:
+        self._reader = reader
+        self._job = job
+        self._lock = threading.Lock()
+        self._rest: list[Any] | None = None  #: once the job is over
+
+    def take(self) -> list[Any] | None:
+        with self._lock:
+            if self._rest is None:
+                return self._reader.take(TAKE_S)
+            rest, self._rest = self._rest, []
+        if rest:
+            return rest
+        self._job.get_job_execution_result().result()
+        return None
+
+    def job_over(self) -> None:
+        """The lanes have ended, and the log is about to go."""
+        with self._lock:
+            self._rest = self._reader.rest()
+            self._reader.close()
+
+    def close(self) -> None:
+        self._job.cancel()
+        self._job.get_job_execution_result().exception(timeout=JOIN_S)
 
 
 def in_process_executor() -> InProcessExecutor:

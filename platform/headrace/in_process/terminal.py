@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 from headrace.errors import EXIT_INTERRUPTED, HeadraceError, JobFailedError
@@ -16,6 +18,9 @@ EXIT_NOBODY_READS = 128 + signal.SIGPIPE
 
 class NobodyReadsError(BrokenPipeError):
     """What the job printed went into a pipe whose reader has ended, as after ``| head``."""
+
+
+_failed = threading.Event()  #: the script ends with an exception of its own
 
 
 class Terminal:
@@ -40,6 +45,8 @@ def speak_plainly() -> None:
 
     A reader that has gone ends it without a word, as it ends any filter.
     """
+    if getattr(sys.excepthook, "speaks_plainly", False):
+        return
     earlier = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -54,9 +61,30 @@ def speak_plainly() -> None:
             print(f"error: {error.line()}", file=sys.stderr)
             _exit_with(error.exit_code)
         else:
+            _failed.set()
             earlier(kind, error, traceback)
 
+    hook.speaks_plainly = True  # type: ignore[attr-defined]
     sys.excepthook = hook
+
+
+def remind_of_execute(was_forgotten: Callable[[], bool]) -> None:
+    """At the end of a script that did not fail, say when it made streams and never executed them."""
+
+    def remind() -> None:
+        if not _failed.is_set() and was_forgotten():
+            print(
+                "warning: script-no-execute: the script made streams and ended without executing them - call "
+                'env.execute("name") at its end',
+                file=sys.stderr,
+            )
+
+    atexit.register(remind)
+
+
+def nobody_minds_errors() -> bool:
+    """Whether a file runs as ``__main__``, and nobody has said yet how its errors are shown."""
+    return hasattr(sys.modules.get("__main__"), "__file__") and sys.excepthook is sys.__excepthook__
 
 
 def _exit_with(status: int) -> None:

@@ -3,6 +3,8 @@
 sources and sinks    belong to others: checked, never created
 exchanges            one per edge, a partition for each lane of the target
 lane logs            one per vertex, a partition for each lane
+results              of a job that collects for its client: one partition; the client deletes it when it has read
+                     all, else it goes with the job's other traces
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ CONFIG = {
     "segment.bytes": str(16 * 1024 * 1024),
     "max.message.bytes": str(1024 * 1024),
 }
+#: Results that nobody fetches within a day are nobody's.
+RESULTS_CONFIG = CONFIG | {"retention.ms": str(24 * 60 * 60 * 1000)}
 
 
 def job_topics(topics: Topics, graph: JobGraph, job_id: str, incarnation: int) -> dict[str, int]:
@@ -29,18 +33,30 @@ def job_topics(topics: Topics, graph: JobGraph, job_id: str, incarnation: int) -
         topics.exchange(job_id, incarnation, edge.id): graph.vertex(edge.target).lanes for edge in graph.edges
     }
     logs = {topics.lane_log(job_id, incarnation, vertex.id): vertex.lanes for vertex in graph.vertices}
-    return exchanges | logs
+    return exchanges | logs | dict.fromkeys(_results(topics, graph, job_id, incarnation), 1)
+
+
+def _results(topics: Topics, graph: JobGraph, job_id: str, incarnation: int) -> list[str]:
+    kinds = {operator.kind for vertex in graph.vertices for operator in vertex.operators}
+    return [topics.results(job_id, incarnation)] if OperatorKind.COLLECT in kinds else []
 
 
 async def create_job_topics(log: ControlLog, topics: Topics, graph: JobGraph, job_id: str, incarnation: int) -> None:
     """One request; topics that stand already are fine. Raises UsageError, LogUnavailableError."""
     wanted = job_topics(topics, graph, job_id, incarnation)
-    await log.ensure_topics(wanted, dict.fromkeys(wanted, CONFIG))
+    results = _results(topics, graph, job_id, incarnation)
+    await log.ensure_topics(wanted, dict.fromkeys(wanted, CONFIG) | dict.fromkeys(results, RESULTS_CONFIG))
 
 
-async def delete_job_topics(log: ControlLog, topics: Topics, graph: JobGraph, job_id: str, incarnation: int) -> None:
-    """Topics that are gone already are fine. Raises LogUnavailableError; repeating is safe."""
-    await log.delete_topics(list(job_topics(topics, graph, job_id, incarnation)))
+async def delete_job_topics(
+    log: ControlLog, topics: Topics, graph: JobGraph, job_id: str, incarnation: int, *, keep_results: bool = False
+) -> None:
+    """Topics that are gone already are fine. Raises LogUnavailableError; repeating is safe.
+
+    ``keep_results``: the client may still be reading what the job collected.
+    """
+    kept = _results(topics, graph, job_id, incarnation) if keep_results else []
+    await log.delete_topics([name for name in job_topics(topics, graph, job_id, incarnation) if name not in kept])
 
 
 class MissingTopicsError(Exception):

@@ -55,6 +55,7 @@ from headrace.log.control import ControlLog
 from headrace.log.insist import insist
 from headrace.log.lane import LaneConnection, LogError
 from headrace.protocol.control import CommandDone, JobEvent, JobResult, TaskEvent
+from headrace.protocol.states import JobStatus
 from headrace.protocol.submission import Cancel, Submit, UploadedCode
 from headrace.protocol.topics import Topics, split_lane, transactional_id
 from headrace.store.port import Store
@@ -284,8 +285,12 @@ class JobMaster:
         return TopicsReady(counts)
 
     async def _delete_topics(self) -> None:
-        job = self._state.job
-        await insist(lambda: delete_job_topics(self._log, self._topics, job.graph, job.job_id, job.incarnation))
+        job, finished = self._state.job, self._state.status is JobStatus.FINISHED
+        await insist(
+            lambda: delete_job_topics(
+                self._log, self._topics, job.graph, job.job_id, job.incarnation, keep_results=finished
+            )
+        )
 
     async def _answer(self, answer: Answer) -> None:
         done = CommandDone(request_id=answer.request_id, ok=answer.ok, reason=answer.reason)

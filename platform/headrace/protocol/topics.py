@@ -62,6 +62,10 @@ class Topics:
         """Lane logs of one vertex: partition i is written by lane i alone."""
         return f"{self.namespace}.s.{job}.{incarnation}.{vertex}"
 
+    def results(self, job: str, incarnation: int) -> str:
+        """What a job collects for the client that submitted it; one partition."""
+        return f"{self.namespace}.r.{job}.{incarnation}"
+
     def hint_group(self, job: str, incarnation: int) -> str:
         """Consumer group that carries position hints for backpressure and lag tools; never truth."""
         return f"{self.namespace}.{job}.{incarnation}"

@@ -120,6 +120,7 @@ class TaskParts:
             sink_writer=_Sinks(self.sink_records),
             print_line=lambda text: self._output.line("stdout", text),
             origin=f"{self._task.job[:12]}-{self._task.incarnation}",
+            results=self._topics.results(self._task.job, self._task.incarnation),
             clock_ms=self._clock_ms,
         )
         if isinstance(self.inputs, KafkaInput | CollectionInput | PollingInput):

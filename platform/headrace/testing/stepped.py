@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from headrace.common.job_execution_result import JobExecutionResult
+from headrace.common.job_status import JobStatus
 from headrace.graph.job_graph import JobGraph
 from headrace.jobmaster.job_topics import job_topics
 from headrace.log.lane import LaneProducer
@@ -163,6 +164,11 @@ class SteppedJob:
 
     def get_job_id(self) -> str:
         return self._submit.job_id
+
+    def get_job_status(self) -> Future[JobStatus]:
+        status: Future[JobStatus] = Future()
+        status.set_result(JobStatus.FINISHED if self.finished() else JobStatus.RUNNING)
+        return status
 
     def get_job_execution_result(self) -> Future[JobExecutionResult]:
         return self._result

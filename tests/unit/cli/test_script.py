@@ -69,3 +69,13 @@ def test_script_when_missing_then_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file") as raised:
         run_script(tmp_path / "nowhere.py", [])
     assert raised.value.code == "script-missing"
+
+
+def test_a_module_of_the_script_with_a_syntax_error_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "broken_beside_it.py").write_text("x = 1\ndef f(:\n")
+    (tmp_path / "job.py").write_text("import broken_beside_it\n")
+    with pytest.raises(ScriptFailedError) as raised:
+        run_script(tmp_path / "job.py", [])
+    assert raised.value.code == "script-syntax"
+    assert raised.value.message.startswith("broken_beside_it.py line 2: ")
+    assert "import broken_beside_it" in raised.value.user_traceback

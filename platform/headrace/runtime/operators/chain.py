@@ -27,7 +27,7 @@ from headrace.runtime.operators.context import (
 )
 from headrace.runtime.operators.keyed_process import KeyedProcessOperator
 from headrace.runtime.operators.running import aggregation
-from headrace.runtime.operators.sinks import file_sink, kafka_sink, print_sink
+from headrace.runtime.operators.sinks import collect_sink, file_sink, kafka_sink, print_sink
 from headrace.runtime.operators.source_code import VertexSource
 from headrace.runtime.operators.window_head import WindowHead, window_head
 from headrace.runtime.ports import (
@@ -110,13 +110,16 @@ class FusedChain:
         edge_writers: Mapping[int, Sequence[EdgeWriter]],
         sink_writer: SinkWriter,
         print_line: Callable[[str], None],
+        results: str = "",
     ) -> None:
+        """``results``: the topic of a collect sink."""
         self._vertex = vertex
         self._functions = functions
         self._task = task
         self._tables = tables
         self._sink_writer = sink_writer
         self._print_line = print_line
+        self._results = results
         self._current = CurrentKey()
         self._generators: dict[str, Generator] = {}
         self._middle: dict[int, Generator | None] = {}  #: of ``timestamps`` operators; None: no watermarks
@@ -232,6 +235,8 @@ class FusedChain:
                 return print_sink(label, self._task.lane, self._task.lanes, self._print_line)
             case OperatorKind.KAFKA_SINK:
                 return kafka_sink(operator, calls, self._sink_writer)
+            case OperatorKind.COLLECT:
+                return collect_sink(self._results, self._sink_writer)
             case OperatorKind.FILE_SINK:
                 return self._committing[index].write
             case OperatorKind.REDUCE:
@@ -367,11 +372,13 @@ def make_chain(
     sink_writer: SinkWriter,
     print_line: Callable[[str], None],
     origin: str = "job-1",
+    results: str = "",
     clock_ms: Callable[[], int] = now_ms,
 ) -> FusedChain:
     """The chain of one vertex, not yet opened. ``functions``: function id to a fresh object.
 
-    ``origin`` names job and incarnation, ``clock_ms`` is the time of day: for sinks outside of the log.
+    ``origin`` names job and incarnation, ``clock_ms`` is the time of day: for sinks outside of the log. ``results``
+    is the topic of a collect sink.
     """
     task = Task(vertex.name, lane, lanes, attempt, origin, clock_ms)
     return FusedChain(
@@ -382,6 +389,7 @@ def make_chain(
         edge_writers=edge_writers,
         sink_writer=sink_writer,
         print_line=print_line,
+        results=results,
     )
 
 

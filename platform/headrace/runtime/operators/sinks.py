@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,6 +29,16 @@ def kafka_sink(operator: Operator, functions: Mapping[str, Any], writer: SinkWri
         key = None if key_of is None else encode_key(key_of(value))
         headers = None if headers_of is None else _pairs(headers_of(value))
         write(topic, key, encode_value(out), headers, None if time_of is None else time_of(value))
+
+    return sink
+
+
+def collect_sink(topic: str, writer: SinkWriter) -> Callable[[Any], None]:
+    """Values as they are, pickled, for the client that submitted the job (headrace.datastream.collecting)."""
+    write = writer.write
+
+    def sink(value: Any) -> None:
+        write(topic, None, pickle.dumps(value, protocol=5), None, None)
 
     return sink
 

@@ -157,7 +157,7 @@ class VertexSource:
                 self._many(index, f"f{index}({value}, {time})", time, depth, loops)
             case OperatorKind.TIMESTAMPS:
                 self._timestamps(index, operator, value, time, depth, loops)
-            case OperatorKind.PRINT | OperatorKind.FILE_SINK:
+            case OperatorKind.PRINT | OperatorKind.FILE_SINK | OperatorKind.COLLECT:
                 self._line(depth, f"f{index}({value})", index)
             case OperatorKind.DISCARD:
                 self._line(depth, "pass", index)
