@@ -14,10 +14,10 @@ def create_topic(bootstrap: str, name: str, **config: str) -> None:
     admin.create_topics([NewTopic(name, 1, 1, config=config)])[name].result(TIMEOUT_S)
 
 
-def produce(bootstrap: str, topic: str, values: list[str]) -> None:
+def produce(bootstrap: str, topic: str, values: list[str], *, partition: int = -1) -> None:
     producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
     for value in values:
-        producer.produce(topic, value)
+        producer.produce(topic, value, partition=partition)
     assert producer.flush(TIMEOUT_S) == 0
 
 

@@ -205,6 +205,32 @@ def test_too_few_slots_are_waited_for_and_said(site: Site, topics) -> None:
         assert site.streamctl("cancel", job, "--wait", "--json").last["status"] == "CANCELED"
 
 
+def test_a_watermark_that_is_held_names_the_idle_partition_and_the_windows_that_wait(site: Site) -> None:
+    name = f"held-{new_job()[:8]}"
+    create_topics(site.bootstrap, {f"{name}-in": 2, f"{name}-out": 1})
+    said = site.streamctl("submit", WINDOWS, "--json", "--", "--input", f"{name}-in", "--output", f"{name}-out")
+    assert said.last["status"] == "RUNNING", said
+    job = said.last["job_id"]
+    records = [json.dumps({"k": "a", "v": 1, "t": 1_000 * n, "n": n}) for n in range(100)]
+    produce(site.bootstrap, f"{name}-in", records, partition=0)
+
+    def reasons() -> list[str]:
+        shown = site.streamctl("show", job, "--json").last
+        return [metrics["reason"] for _, metrics in sorted(shown["metrics"].items())]
+
+    site.until(lambda: all(reasons()), "both lanes say why event time stands still", 60)
+    source, windows = reasons()
+    assert source == (
+        f"watermark held by idle partition 1 of topic {name}-in: no record yet "
+        "(WatermarkStrategy.with_idleness lets the others go on)"
+    )
+    assert windows == "watermark held by lane v1/0: none yet"
+    assert "idle partition 1" in site.streamctl("show", job).stdout
+    produce(site.bootstrap, f"{name}-in", records, partition=1)
+    site.until(lambda: not any(reasons()), "event time goes on")
+    assert site.streamctl("cancel", job, "--wait", "--json").last["status"] == "CANCELED"
+
+
 def test_cancel_ends_a_job_and_frees_what_it_had(site: Site, topics) -> None:
     source, sink = topics
     said = site.streamctl("submit", WINDOWS, "--json", "--", "--input", source, "--output", sink)

@@ -58,6 +58,9 @@ class CollectionInput:
     def idle(self, now_s: float) -> bool:
         return not self._items
 
+    def holding(self, end_offsets: Mapping[Split, int]) -> str:
+        return ""
+
     def ended(self, end_offsets: Mapping[Split, int]) -> bool:
         return self._position >= len(self._items)
 

@@ -9,9 +9,10 @@ from headrace.graph.job_graph import Edge
 from headrace.log.lane import LaneConnection, Message, Split
 from headrace.protocol.data import LaneLogRecord
 from headrace.runtime.eventtime.edges import EdgeWatermarks
+from headrace.runtime.eventtime.held import in_words
 from headrace.runtime.exchange import ExchangeReader
 from headrace.runtime.kafka_input import DIRECT_GATHER_MS, GATHER_BYTES
-from headrace.runtime.ports import Chain
+from headrace.runtime.ports import MIN_WATERMARK, Chain
 from headrace.runtime.reading import Fetching
 
 
@@ -20,8 +21,19 @@ class ExchangeInput:
 
     messages_max = 64
 
-    def __init__(self, lane: int, edges: Sequence[tuple[Edge, str, Sequence[int]]], *, direct: bool = False) -> None:
-        """``edges``: each input edge with its exchange topic and its source lanes."""
+    def __init__(
+        self,
+        lane: int,
+        edges: Sequence[tuple[Edge, str, Sequence[int]]],
+        *,
+        direct: bool = False,
+        awaited: bool = False,
+    ) -> None:
+        """``edges``: each input edge with its exchange topic and its source lanes.
+
+        ``awaited``: windows of this lane wait for watermarks.
+        """
+        self._awaited = awaited
         # At least once, messages come at their writers' pace and outside of transactions; else with their commits.
         self.fetching = (
             Fetching(committed=False, wait_ms=DIRECT_GATHER_MS, gather_bytes=GATHER_BYTES) if direct else Fetching()
@@ -84,6 +96,13 @@ class ExchangeInput:
 
     def idle(self, now_s: float) -> bool:
         return self._watermarks.all_idle()
+
+    def holding(self, end_offsets: Mapping[Split, int]) -> str:
+        if not self._awaited:
+            return ""
+        edge_id, lane, watermark = self._watermarks.least()
+        heard = "none yet" if watermark == MIN_WATERMARK else f"at {in_words(watermark)}"
+        return f"lane {self._edges[edge_id].source}/{lane}: {heard}"
 
     def ended(self, end_offsets: Mapping[Split, int]) -> bool:
         return self._watermarks.all_ended()

@@ -59,6 +59,10 @@ class Inputs(Protocol):
         """Nothing is expected from any input for now: downstream must not wait for this lane."""
         ...
 
+    def holding(self, end_offsets: Mapping[Split, int]) -> str:
+        """Who holds the watermark back, for a reader: "partition 3 of topic bids". "" when nobody is known to."""
+        ...
+
     def ended(self, end_offsets: Mapping[Split, int]) -> bool:
         """Everything was read. ``end_offsets``: where the reader saw the end of each split."""
         ...

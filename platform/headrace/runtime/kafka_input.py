@@ -16,6 +16,7 @@ from headrace.errors import UsageError
 from headrace.log.lane import LaneConnection, Message, Split
 from headrace.protocol.data import LaneLogRecord
 from headrace.runtime import kafka_positions
+from headrace.runtime.eventtime.held import in_words
 from headrace.runtime.kafka_splits import Subscription, split_name, split_of
 from headrace.runtime.operators.formats import REFUSALS, Decode
 from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, Chain
@@ -199,6 +200,23 @@ class KafkaInput:
     def _over(self, name: str) -> bool:
         """A bounded split that was read to its stop holds nothing back."""
         return self._positions[name] >= self._stops.get(name, MAX_WATERMARK)
+
+    def holding(self, end_offsets: Mapping[Split, int]) -> str:
+        if self._chain is None or not self._params.get("watermark"):
+            return ""  # nobody asked for watermarks
+        known = self._chain.split_watermarks()
+        open_splits = [split for split in self._splits if not self._over(split_name(split))]
+        watermarks = {split: known.get(split_name(split), MIN_WATERMARK) for split in open_splits}
+        least = min(watermarks.values(), default=MAX_WATERMARK)
+        holders = sorted(split for split, watermark in watermarks.items() if watermark == least)
+        if not holders:
+            return ""
+        topic, partition = holders[0]
+        at_end = self._positions[split_name(holders[0])] >= end_offsets.get(holders[0], MAX_WATERMARK)
+        heard = "no record yet" if least == MIN_WATERMARK else f"at {in_words(least)}"
+        more = f", and {len(holders) - 1} more" if len(holders) > 1 else ""
+        advice = "" if self._idleness.on or not at_end else " (WatermarkStrategy.with_idleness lets the others go on)"
+        return f"{'idle ' if at_end else ''}partition {partition} of topic {topic}: {heard}{more}{advice}"
 
     def ended(self, end_offsets: Mapping[Split, int]) -> bool:
         if not self._params.get("bounded"):

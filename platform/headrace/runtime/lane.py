@@ -19,6 +19,7 @@ from headrace.log.lane import LaneConnection, LaneProducer, LogError, PositionLo
 from headrace.protocol.data import LaneLogRecord
 from headrace.runtime.backpressure import Backpressure
 from headrace.runtime.commit import Commit, CommitHelper, Outcome
+from headrace.runtime.eventtime.held import HeldWatermark
 from headrace.runtime.lane_contract import Commits, LaneFailedError, LaneHost, LaneParts, Phase
 from headrace.runtime.lane_log import empty_record, encode_record
 from headrace.runtime.outputs import LaneOutputs, sizes
@@ -96,6 +97,7 @@ class Lane:
         self._in_flight: Commit | None = None
         self._watermark = MIN_WATERMARK  # fired completely up to here
         self._advancing: int | None = None  # a watermark whose timers have not all fired yet
+        self._held = HeldWatermark(lambda: parts.inputs.holding(self._ends_seen()), clock())
         self._dirty = False
         self._failures = 0
         self._opening = True  # the first commit since the last rewind is still to come
@@ -241,15 +243,15 @@ class Lane:
             self.reason = f"waiting for the reader of {held[0]}/{held[1]}: {self.backpressure.bytes_max} bytes ahead"
             self._wake_wait(HELD_WAIT_S)
             return
-        self.reason = ""
+        now_s = self._clock()
+        self.reason = self._held.reason(now_s)
         if inputs.took_up_splits():
             self._reading.seek(inputs.assignment())
-        now_s = self._clock()
         messages: list[Any] = []
         if inputs.assignment():
             messages = self._reading.read(inputs.messages_max, self._wait_s(now_s), inputs.assignment)
             if not messages:
-                self.reason = self._reading.reason
+                self.reason = self._reading.reason or self.reason
                 return
         rows = inputs.process(messages, self._chain)
         if rows or messages:
@@ -257,6 +259,7 @@ class Lane:
             if rows:
                 self.first_read_s = self.first_read_s or now_s
                 self._pace.input_came(now_s)
+                self._held.rows_came(now_s)
             self.records_in += rows
             self._dirty = True
         elif not messages:
@@ -296,6 +299,7 @@ class Lane:
                 return False
             self._advancing = None
             self._watermark = target
+            self._held.moved(self._clock())
             self._dirty = True
         return ended or target == MAX_WATERMARK
 

@@ -173,7 +173,10 @@ class TaskParts:
             return self._polling_input(head, source)
         edges = self.graph.inputs(self.vertex.id)
         return ExchangeInput(
-            self.lane, [(e, self._exchange(e), self._source_lanes(e)) for e in edges], direct=self.direct
+            self.lane,
+            [(e, self._exchange(e), self._source_lanes(e)) for e in edges],
+            direct=self.direct,
+            awaited=any(map(_awaits_watermarks, self.vertex.operators)),
         )
 
     def _function(self, function_id: str) -> Any:
@@ -215,3 +218,9 @@ class TaskParts:
         if isinstance(self.inputs, KafkaInput):
             return dict.fromkeys(self.inputs.splits, "")
         return {(self._exchange(e), self.lane): e.id for e in self.graph.inputs(self.vertex.id)}
+
+
+def _awaits_watermarks(operator: Operator) -> bool:
+    """Whether an operator holds rows until event time has come: windows do."""
+    assigner = operator.params.get("assigner")
+    return isinstance(assigner, dict) and str(assigner.get("kind")).endswith("event_time")

@@ -197,6 +197,11 @@ class PollingInput:
             return False
         return len(self._idleness.idle(self._open, now_s)) == len(self._open)
 
+    def holding(self, end_offsets: Mapping[Split, int]) -> str:
+        known = {} if self._chain is None else self._chain.split_watermarks()
+        least = min(self._open, key=lambda split: known.get(split, MIN_WATERMARK), default=None)
+        return "" if least is None or not known else f"split {least} of {self._name}"
+
     def ended(self, end_offsets: Mapping[Split, int]) -> bool:
         return self._source.discovery_interval_ms is None and not self._open and not self._waiting
 

@@ -59,6 +59,12 @@ class EdgeWatermarks:
                 self._minimum = max(self._watermarks.get(at, MIN_WATERMARK) for at in idle)
         return self._minimum
 
+    def least(self) -> tuple[str, int, int]:
+        """(edge, source lane, its watermark) of one that holds all others back; of any when nobody does."""
+        waiting = [at for at in self._sources if at not in self._ended and at not in self._idle] or self._sources
+        least = min(waiting, key=lambda at: self._watermarks.get(at, MIN_WATERMARK))
+        return *least, self._watermarks.get(least, MIN_WATERMARK)
+
     def all_idle(self) -> bool:
         """Nobody is expected to speak, and not everybody has ended."""
         return not self.all_ended() and all(at in self._idle or at in self._ended for at in self._sources)
