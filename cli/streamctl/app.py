@@ -21,7 +21,7 @@ from streamctl.commands.status import status
 from streamctl.commands.submit import submit
 from streamctl.commands.up import up
 from streamctl.commands.version import version
-from streamctl.speaking import SpeakingGroup
+from streamctl.speaking import CONTEXT, SpeakingCommand, SpeakingGroup
 
 CLUSTER = "Local cluster"
 JOBS = "Jobs"
@@ -35,7 +35,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings=CONTEXT,
 )
 _PANELS: dict[str, dict[str, Callable[..., None]]] = {
     JOBS: {"submit": submit, "list": list_jobs, "show": show, "cancel": cancel, "logs": logs},
@@ -44,7 +45,7 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
 }
 for panel, commands in _PANELS.items():
     for name, command in commands.items():
-        app.command(name, rich_help_panel=panel)(command)
+        app.command(name, cls=SpeakingCommand, rich_help_panel=panel)(command)
 app.add_typer(config, name="config", rich_help_panel=PROCESSES)
 
 

@@ -11,11 +11,15 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from headrace.errors import EXIT_INTERRUPTED, HeadraceError
+from streamctl.help_page import COLUMNS_MAX, write_commands, write_options
 from streamctl.output import Output
 
 
 class _Speaking:
-    """Gives the outermost command an Output, and its errors to it."""
+    """Gives the outermost command an Output, and its errors to it; writes help as plain text."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        write_options(self, ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if ctx.parent is None:
@@ -43,3 +47,11 @@ class SpeakingCommand(_Speaking, TyperCommand):
 
 class SpeakingGroup(_Speaking, TyperGroup):
     """A program of several commands."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        write_options(self, ctx, formatter)
+        write_commands(self, ctx, formatter)
+
+
+#: For every command: help pages as wide as the terminal, to a bound that is still read with ease.
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": COLUMNS_MAX}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamctl.options import JsonOption, SetOption, output_of
+from streamctl.speaking import SpeakingCommand, SpeakingGroup
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
 
     from headrace.setting_facts import Fact, Found, Standing
 
-config = typer.Typer(help="Show the settings and where each comes from.", no_args_is_help=True)
+config = typer.Typer(
+    cls=SpeakingGroup,
+    rich_markup_mode=None,
+    help="Show the settings and where each comes from.",
+    no_args_is_help=True,
+)
 
 #: Settings that commands have an option of their own for; any other is given to a process as ``--set NAME=VALUE``.
 OPTIONS = {
@@ -31,7 +37,7 @@ OPTIONS = {
 }
 
 
-@config.command("show")
+@config.command("show", cls=SpeakingCommand)
 def show_config(context: typer.Context, set_: SetOption = None, json: JsonOption = False) -> None:
     """Show every setting's value here and now, and where it comes from. Passwords are not printed."""
     from headrace.setting_facts import found
@@ -52,7 +58,7 @@ def show_config(context: typer.Context, set_: SetOption = None, json: JsonOption
         output.note(f"{name} is set and is no setting" + _meant(name))
 
 
-@config.command("explain")
+@config.command("explain", cls=SpeakingCommand)
 def explain_config(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="As in a file, or as a variable or option.")],

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json as json_module
-import urllib.error
-import urllib.request
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,6 +66,10 @@ def _listens(settings: Settings) -> bool:
 
 def _dispatcher(settings: Settings) -> str:
     """What is wrong with it; "" when nothing is."""
+    import http.client
+    import urllib.error
+    import urllib.request
+
     host, port = _address(settings)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/health"
     try:
@@ -83,8 +83,10 @@ def _dispatcher(settings: Settings) -> str:
 
 def _troubles(body: bytes) -> str:
     """What /health names besides what is ok."""
+    import json
+
     try:
-        found = json_module.loads(body)
+        found = json.loads(body)
     except ValueError:
         return "unreadable"
     named = {name: found.get(name) for name in ("kafka", "redis")} if isinstance(found, dict) else {}
