@@ -19,8 +19,10 @@ from streamctl.commands.processes import dispatcher, taskmanager
 from streamctl.commands.show import show
 from streamctl.commands.status import status
 from streamctl.commands.submit import submit
+from streamctl.commands.topics import topics
 from streamctl.commands.up import up
 from streamctl.commands.version import version
+from streamctl.completions import enable_completions
 from streamctl.speaking import CONTEXT, SpeakingCommand, SpeakingGroup
 
 CLUSTER = "Local cluster"
@@ -39,7 +41,7 @@ app = typer.Typer(
     context_settings=CONTEXT,
 )
 _PANELS: dict[str, dict[str, Callable[..., None]]] = {
-    JOBS: {"submit": submit, "list": list_jobs, "show": show, "cancel": cancel, "logs": logs},
+    JOBS: {"submit": submit, "list": list_jobs, "show": show, "cancel": cancel, "logs": logs, "topics": topics},
     CLUSTER: {"up": up, "down": down, "status": status},
     PROCESSES: {"dispatcher": dispatcher, "taskmanager": taskmanager, "health": health, "version": version},
 }
@@ -51,4 +53,5 @@ app.add_typer(config, name="config", rich_help_panel=PROCESSES)
 
 def main() -> None:
     """Entry point of the command ``streamctl``."""
+    enable_completions()
     app()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -10,6 +10,7 @@ from rich.text import Text
 from headrace.graph.job_graph import JobGraph
 from headrace.protocol.control import JobRecord, LaneMetrics
 from headrace.protocol.topics import split_lane
+from streamctl.json_schemas import WorkerPlace
 from streamctl.render import (
     ID_DIGITS,
     NOTHING,
@@ -44,9 +45,13 @@ def jobs_table(records: Sequence[JobRecord], now_ms: int, columns: int) -> Rende
 
 
 def job_page(
-    record: JobRecord, graph: JobGraph | None, metrics: dict[str, LaneMetrics], now_ms: int
+    record: JobRecord,
+    graph: JobGraph | None,
+    metrics: dict[str, LaneMetrics],
+    now_ms: int,
+    workers: Mapping[str, WorkerPlace],
 ) -> RenderableType:
-    """Everything about one job: what it is, its vertices, its lanes, and why any of them waits."""
+    """Everything about one job: what it is, its vertices, its lanes, their workers, and why any of them waits."""
     head: list[tuple[str, RenderableType]] = [
         ("Job", record.job_id),
         ("Name", Text(record.name)),
@@ -62,6 +67,8 @@ def job_page(
         parts.append(_vertices(graph, metrics))
     if _lane_names(record, graph):
         parts.append(_lanes(record, graph, metrics))
+    if workers and not record.status.ended:
+        parts.append(_workers(workers))
     reasons = _reasons(record, metrics)
     if reasons:
         parts.append(facts(reasons))
@@ -107,9 +114,32 @@ def _lanes(record: JobRecord, graph: JobGraph | None, metrics: dict[str, LaneMet
     return table
 
 
+def _workers(workers: Mapping[str, WorkerPlace]) -> RenderableType:
+    """One line per slot worker: where its process is, and the lanes in it."""
+    table = plain_table("TASKMANAGER", ">SLOT", "HOST", ">PID", "LANES")
+    lanes: dict[tuple[str, int], list[str]] = {}
+    for lane in sorted(workers, key=_lane_order):
+        lanes.setdefault((workers[lane].taskmanager, workers[lane].slot), []).append(lane)
+    for (taskmanager, slot), names in sorted(lanes.items()):
+        worker = workers[names[0]]
+        table.add_row(
+            Text(taskmanager),
+            str(slot),
+            Text(worker.host or NOTHING),
+            NOTHING if worker.pid is None else str(worker.pid),
+            Text(" ".join(names)),
+        )
+    return table
+
+
 def _lane_names(record: JobRecord, graph: JobGraph | None) -> list[str]:
     names = set(record.lanes) | set(record.assignments) | set(graph.lane_slots() if graph else ())
-    return sorted(names, key=lambda name: (int(split_lane(name)[0][1:]), split_lane(name)[1]))
+    return sorted(names, key=_lane_order)
+
+
+def _lane_order(name: str) -> tuple[int, int]:
+    vertex, lane = split_lane(name)
+    return int(vertex[1:]), lane
 
 
 def _reasons(record: JobRecord, metrics: dict[str, LaneMetrics]) -> list[tuple[str, RenderableType]]:

@@ -169,6 +169,20 @@ class Connection:
             self._down = False
         return records
 
+    def reader(self) -> Consumer:
+        """A consumer of its own, of committed records, that says where a partition ends; the caller closes it."""
+        config = {
+            "group.id": "streamctl",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,
+            "isolation.level": "read_committed",
+        }
+        consumer = Consumer(self._config(config), logger=_quiet)
+        self._call(lambda: consumer.list_topics(timeout=CALL_S))
+        return consumer
+
     def send(self, topic: str, partition: int | None, records: list[tuple[bytes, bytes]]) -> list[tuple[int, int]]:
         """Append (key, value) records; their (partition, offset) in order, acknowledged by all replicas.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamctl.completions import complete_job
 from streamctl.output import Format, Output
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting, as `streamctl config show` lists them."),
 ]
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Job id, its first digits, or its name.")]
+JobArgument = Annotated[
+    str, typer.Argument(metavar="JOB", help="Job id, its first digits, or its name.", autocompletion=complete_job)
+]
 
 
 def cluster_of(bootstrap: str | None, rest: str | None, namespace: str | None) -> Cluster:

@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 from headrace.errors import HeadraceError, UnavailableError, UsageError
 from headrace.graph.job_graph import JobGraph
 from headrace.ids import is_job_id
-from headrace.protocol.control import JobRecord, LaneMetrics
+from headrace.protocol.control import JobRecord, LaneMetrics, TaskManagerRecord
 from streamctl.cluster import Cluster
 from streamctl.render import ID_DIGITS
 
@@ -46,6 +46,12 @@ def job(cluster: Cluster, job_id: str) -> JobDetail:
     )
 
 
+def taskmanagers(cluster: Cluster) -> list[TaskManagerRecord]:
+    """TaskManagers alive."""
+    body = get(cluster.rest, "/api/v1/taskmanagers", cluster.token)
+    return [TaskManagerRecord.model_validate(each) for each in body["taskmanagers"]]
+
+
 def find_job(cluster: Cluster, text: str) -> str:
     """The id of the job that ``text`` means: a whole id, its first digits, or a name.
 
@@ -72,7 +78,7 @@ def choose(records: list[JobRecord], text: str) -> str:
     )
 
 
-def get(base: str, path: str, token: str | None = None) -> Any:
+def get(base: str, path: str, token: str | None = None, *, timeout_s: float = CALL_S) -> Any:
     """GET a JSON object, with the bearer token if there is one.
 
     Raises UnavailableError ("rest-unreachable") or the error that the server answered.
@@ -81,7 +87,7 @@ def get(base: str, path: str, token: str | None = None) -> Any:
     if token:
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
-        with urlopen(request, timeout=CALL_S) as answer:
+        with urlopen(request, timeout=timeout_s) as answer:
             return json.load(answer)
     except HTTPError as error:
         raise refused(base, error.code, error.read()) from None

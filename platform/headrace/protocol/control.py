@@ -253,6 +253,9 @@ class TaskManagerRecord(Message):
     pid: int
     slots: int
     occupied: dict[str, str] = Field(default_factory=dict, description="slot number to job id")
+    workers: dict[str, int] = Field(
+        default_factory=dict, description="slot number to the process id of its worker; empty from older versions"
+    )
     attempts: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="job id to lane name to '<attempt> <state>'"
     )

@@ -9,7 +9,7 @@ import asyncio
 import os
 import platform
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -32,10 +32,18 @@ TAKEN_POLL_S = 0.3
 class Heartbeat:
     """Writes the record of one instance; ``changed`` has it written at once."""
 
-    def __init__(self, store: Store, identity: Identity, state: Callable[[], TaskManagerState]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        identity: Identity,
+        state: Callable[[], TaskManagerState],
+        pids: Callable[[], Mapping[int, int]] = dict,
+    ) -> None:
+        """``pids``: process id of each worker that has one, by serial."""
         self._store = store
         self._identity = identity
         self._state = state
+        self._pids = pids
         self._counter = 0
         self._started_ms = now_ms()
         self._occupied: dict[str, str] = {}
@@ -110,7 +118,7 @@ class Heartbeat:
             await self._store.put_lane_metrics(job_id, lanes)
 
     def _record(self) -> TaskManagerRecord:
-        state = self._state()
+        state, pids = self._state(), self._pids()
         attempts: dict[str, dict[str, str]] = {}
         for lane in state.lanes.values():
             attempts.setdefault(lane.job, {})[lane.name] = f"{lane.attempt} {lane.state}"
@@ -123,6 +131,7 @@ class Heartbeat:
             pid=os.getpid(),
             slots=state.slots,
             occupied=occupied(state),
+            workers={str(each.slot): pids[serial] for serial, each in state.workers.items() if serial in pids},
             attempts=attempts,
             python=platform.python_version(),
             headrace=headrace.__version__,

@@ -170,7 +170,7 @@ class TaskManager:
         self._topics = topics
         self._code = CodeCache(log, topics.artifacts, cache_dir / "code")
         self._environments = Environments(log, topics.artifacts, cache_dir)
-        self._heartbeat = Heartbeat(store, identity, lambda: self._state)
+        self._heartbeat = Heartbeat(store, identity, lambda: self._state, self.worker_pids)
         self._pool = WorkerPool(
             identity.directory / "workers",
             workers.command,

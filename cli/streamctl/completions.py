@@ -1,0 +1,43 @@
+"""What a shell offers after TAB. Asks REST with a short time-out; whatever is wrong, it offers nothing and says nothing."""
+
+from __future__ import annotations
+
+import os
+
+#: A shell waits for the answer with every TAB.
+TIMEOUT_S = 1.0
+JOBS_MAX = 50
+#: Variables of Typer's protocol between a shell and the program.
+COMPLETE_VARIABLE = "_STREAMCTL_COMPLETE"
+
+
+def complete_job(incomplete: str) -> list[tuple[str, str]]:
+    """Ids that begin so, then names; the newest first. Each with what a shell may show beside it."""
+    from headrace.errors import HeadraceError
+    from streamctl import rest
+    from streamctl.options import cluster_of
+    from streamctl.render import ID_DIGITS
+
+    try:
+        cluster = cluster_of(None, None, None)
+        found = rest.get(cluster.rest, f"/api/v1/jobs?limit={JOBS_MAX}", cluster.token, timeout_s=TIMEOUT_S)["jobs"]
+        jobs = [(str(job["job_id"]), str(job["name"]), str(job["status"])) for job in found]
+    except (HeadraceError, KeyError, TypeError, OSError):
+        return []
+    ids = [
+        (job_id[: max(ID_DIGITS, len(incomplete))], f"{name} ({status})")
+        for job_id, name, status in jobs
+        if job_id.startswith(incomplete)
+    ]
+    names = [
+        (name, f"{status}, {job_id[:ID_DIGITS]}") for job_id, name, status in jobs if name.startswith(incomplete)
+    ]
+    return [*ids, *names] if incomplete else ids
+
+
+def enable_completions() -> None:
+    """Answer the shell when it is a shell that asks; the cost of that is paid only then."""
+    if COMPLETE_VARIABLE in os.environ:
+        from typer.completion import completion_init
+
+        completion_init()
