@@ -10,7 +10,9 @@ from collections.abc import Callable
 import typer
 
 from streamctl.commands.cancel import cancel
+from streamctl.commands.completion import completion
 from streamctl.commands.config import config
+from streamctl.commands.doctor import doctor
 from streamctl.commands.down import down
 from streamctl.commands.health import health
 from streamctl.commands.list import list_jobs
@@ -19,6 +21,7 @@ from streamctl.commands.processes import dispatcher, taskmanager
 from streamctl.commands.show import show
 from streamctl.commands.status import status
 from streamctl.commands.submit import submit
+from streamctl.commands.top import top
 from streamctl.commands.topics import topics
 from streamctl.commands.up import up
 from streamctl.commands.version import version
@@ -41,9 +44,24 @@ app = typer.Typer(
     context_settings=CONTEXT,
 )
 _PANELS: dict[str, dict[str, Callable[..., None]]] = {
-    JOBS: {"submit": submit, "list": list_jobs, "show": show, "cancel": cancel, "logs": logs, "topics": topics},
+    JOBS: {
+        "submit": submit,
+        "list": list_jobs,
+        "top": top,
+        "show": show,
+        "cancel": cancel,
+        "logs": logs,
+        "topics": topics,
+    },
     CLUSTER: {"up": up, "down": down, "status": status},
-    PROCESSES: {"dispatcher": dispatcher, "taskmanager": taskmanager, "health": health, "version": version},
+    PROCESSES: {
+        "dispatcher": dispatcher,
+        "taskmanager": taskmanager,
+        "health": health,
+        "doctor": doctor,
+        "completion": completion,
+        "version": version,
+    },
 }
 for panel, commands in _PANELS.items():
     for name, command in commands.items():

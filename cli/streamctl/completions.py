@@ -1,4 +1,4 @@
-"""What a shell offers after TAB. Asks REST with a short time-out; whatever is wrong, it offers nothing and says nothing."""
+"""What a shell offers after TAB. Asks REST with a short time-out; if that fails, it offers nothing, in silence."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def complete_job(incomplete: str) -> list[tuple[str, str]]:
 def enable_completions() -> None:
     """Answer the shell when it is a shell that asks; the cost of that is paid only then."""
     if COMPLETE_VARIABLE in os.environ:
-        from typer.completion import completion_init
+        from typer.completion import completion_init  # type: ignore[attr-defined]
 
         completion_init()

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from headrace.log.kafka_options import client_options
 from headrace.protocol.topics import PARTITIONED, SINGLE, Topics
 from streamctl.kafka import knock, unreachable, words
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future as FutureOf
-
 CALL_S = 10.0
 K = TypeVar("K")
 T = TypeVar("T")
-
-_log = logging.getLogger("streamctl.kafka")
 
 
 class Kind(StrEnum):
@@ -100,6 +95,14 @@ class KafkaTopics:
         found = self._metadata().topics.get(name)
         return None if found is None or found.error is not None else self._measured({name: found})[0]
 
+    def kinds(self) -> dict[str, tuple[Kind, int]]:
+        """Every topic's kind and number of partitions. Raises UnavailableError."""
+        return {
+            name: (kind_of(name, self._topics), len(topic.partitions))
+            for name, topic in sorted(self._metadata().topics.items())
+            if topic.error is None
+        }
+
     def names(self) -> list[str]:
         """Raises UnavailableError."""
         return sorted(self._metadata().topics)
@@ -110,6 +113,8 @@ class KafkaTopics:
 
     def configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         """The same of several topics that exist."""
+        if not (names := list(names)):
+            return {}
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
         answers = self._ask(lambda: self._admin.describe_configs(resources, request_timeout=CALL_S))
         return {
@@ -121,12 +126,6 @@ class KafkaTopics:
             for resource, entries in answers.items()
             if entries is not None
         }
-
-    def broker_config(self, name: str) -> dict[str, str]:
-        """Settings of the broker that answers, those that are not secret. ``name`` is its id."""
-        resource = ConfigResource(ConfigResource.Type.BROKER, name)
-        answer = self._ask(lambda: self._admin.describe_configs([resource], request_timeout=CALL_S))[resource] or {}
-        return {key: str(entry.value) for key, entry in answer.items() if not entry.is_sensitive}
 
     def brokers(self) -> dict[int, str]:
         """Broker id to HOST:PORT."""
@@ -171,7 +170,7 @@ class KafkaTopics:
         )
         return {(at.topic, at.partition): answer.offset for at, answer in answers.items() if answer is not None}
 
-    def _ask(self, call: Callable[[], Mapping[K, FutureOf[T]]]) -> dict[K, T | None]:
+    def _ask(self, call: Callable[[], Mapping[K, Future[T]]]) -> dict[K, T | None]:
         """Answers by key, None for a topic or partition that went away meanwhile."""
         answers: dict[K, T | None] = {}
         try:

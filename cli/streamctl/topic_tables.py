@@ -128,7 +128,7 @@ def job_topics_page(found: JobTopics, namespace: str, columns: int) -> Renderabl
 
 
 def peek_table(records: Sequence[Peeked], kind: Kind) -> RenderableType:
-    """One line per record, cut where the terminal ends. HEADERS counts them, and stands there only if any has some."""
+    """One line per record, cut where the terminal ends. HEADERS is left out where none has any."""
     if not records:
         return Text("No records.")
     headed = any(record.headers for record in records)

@@ -34,9 +34,7 @@ def topics(
     ] = None,
     job: Annotated[
         str | None,
-        typer.Option(
-            metavar="JOB", help="The topics of this job, and how far it has read.", autocompletion=complete_job
-        ),
+        typer.Option(metavar="JOB", help="The topics of this job, and its lag.", autocompletion=complete_job),
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Topics of the cluster itself and of jobs too.")] = False,
     peek: Annotated[

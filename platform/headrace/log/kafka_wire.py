@@ -20,8 +20,12 @@ class WireError(Exception):
     """Bytes that are not what the protocol says; never retried."""
 
 
-def ask(host: str, port: int, api: tuple[int, int], body: bytes, timeout_s: float) -> Reader:
+def ask(
+    host: str, port: int, api: tuple[int, int], body: bytes, timeout_s: float, *, tagged_header: bool = True
+) -> Reader:
     """One request to one broker: ``api`` is (key, version). The response behind its header.
+
+    ``tagged_header`` False: the answer's header ends with the correlation id, as that of ApiVersions always does.
 
     Raises OSError when the broker does not answer within ``timeout_s`` per step; asking again is safe as far as
     the request is.
@@ -31,7 +35,8 @@ def ask(host: str, port: int, api: tuple[int, int], body: bytes, timeout_s: floa
         (length,) = struct.unpack(">i", _receive(connection, 4))
         if not 0 <= length <= RESPONSE_BYTES_MAX:
             raise WireError(f"a response of {length} bytes")
-        return response(_receive(connection, length))
+        data = _receive(connection, length)
+        return response(data) if tagged_header else Reader(data, 4)
 
 
 def request(api: tuple[int, int], body: bytes) -> bytes:
