@@ -47,12 +47,23 @@ class Answers:
             code, reason = "job-unknown", f"there is no job {job_id}"
         else:
             code, reason = "job-ended", f"the job has already ended: {result.status}"
-        done = CommandDone(request_id=request_id, ok=False, reason=reason)
+        done = CommandDone(request_id=request_id, ok=False, reason=reason, code=code)
         key, partition = done_key(job_id, request_id), home_partition(job_id, self._partitions)
         value = done.model_dump_json().encode()
         await insist(lambda: self._log.append(self._topics.job_log, partition, key, value))
+        await self.say_outcome(job_id, done)
+
+    async def say_outcome(self, job_id: str, done: CommandDone) -> None:
+        """A command's outcome that stands in the job log, in public."""
         await self._say(
-            JobEvent(job_id=job_id, type="REFUSED", request_id=request_id, code=code, reason=reason, at_ms=now_ms())
+            JobEvent(
+                job_id=job_id,
+                type="DONE" if done.ok else "REFUSED",
+                request_id=done.request_id,
+                code="" if done.ok else done.code or "cancel-refused",
+                reason=done.reason,
+                at_ms=now_ms(),
+            )
         )
 
     async def dead_letter(self, record: InboxRecord, unreadable: Unreadable) -> None:

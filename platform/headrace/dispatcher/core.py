@@ -22,6 +22,7 @@ from headrace.dispatcher.events import (
     Accept,
     AcceptedRead,
     Acknowledge,
+    AnswerAgain,
     CommandRead,
     Conclude,
     DoneRead,
@@ -45,7 +46,7 @@ from headrace.dispatcher.events import (
     Tick,
     Unleased,
 )
-from headrace.protocol.control import Accepted, JobResult
+from headrace.protocol.control import Accepted, CommandDone, JobResult
 from headrace.protocol.job_log import JobLogKey, Kind
 from headrace.protocol.states import JobStatus
 from headrace.protocol.submission import Cancel
@@ -99,6 +100,7 @@ class Job:
     owed: deque[SubmissionRead] = field(default_factory=lambda: deque(maxlen=ANSWERS_MAX))
     accepted: Accepted | None = None
     commands: dict[str, Cancel] = field(default_factory=dict)  #: without an answer, in log order
+    outcomes: dict[str, CommandDone] = field(default_factory=dict)  #: of commands that have their answer
     result: JobResult | None = None
     keys: set[JobLogKey] = field(default_factory=set)
     newest_ms: int = 0
@@ -179,6 +181,7 @@ class HomePartition:
             return self._remove(event.key)
         job = self.jobs.setdefault(job_id, Job())
         job.keys.add(event.key)
+        again: list[Effect] = []
         match event:
             case SubmissionRead():
                 job.submissions[event.content] = event
@@ -188,15 +191,19 @@ class HomePartition:
             case AcceptedRead():
                 job.accepted = job.accepted or event.accepted
             case CommandRead():
-                if job_log_done(event.key) not in job.keys:
+                done = job.outcomes.get(event.key.name)
+                if done is None:
                     job.commands[event.key.name] = event.command
+                elif self.phase is Phase.ACTING:
+                    again = [AnswerAgain(job_id, done)]
                 job.newest_ms = max(job.newest_ms, event.at_ms)
             case DoneRead():
                 job.commands.pop(event.key.name, None)
+                job.outcomes[event.key.name] = event.done
                 job.newest_ms = max(job.newest_ms, event.at_ms)
             case ResultRead():
                 job.result = job.result or event.result
-        return self._settle(job_id, job, sweep=False)
+        return again + self._settle(job_id, job, sweep=False)
 
     def _remove(self, key: JobLogKey) -> list[Effect]:
         job = self.jobs.get(key.job_id)
@@ -217,7 +224,7 @@ class HomePartition:
             case Kind.RESULT:
                 job.result = None
             case Kind.DONE:
-                pass
+                job.outcomes.pop(key.name, None)
         if not job.keys:
             del self.jobs[key.job_id]
             return []
@@ -306,11 +313,6 @@ class HomePartition:
                 job.retiring = set(job.keys)
                 effects.append(Retire(job_id, tuple(sorted(job.keys, key=_removal_order))))
         return effects
-
-
-def job_log_done(command: JobLogKey) -> JobLogKey:
-    """The key under which a command's outcome stands."""
-    return JobLogKey(command.job_id, Kind.DONE, command.name)
 
 
 def _removal_order(key: JobLogKey) -> tuple[int, str]:

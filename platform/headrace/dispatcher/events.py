@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headrace.protocol.control import Accepted, JobResult
+from headrace.protocol.control import Accepted, CommandDone, JobResult
 from headrace.protocol.job_log import JobLogKey
 from headrace.protocol.submission import Cancel
 
@@ -70,6 +70,7 @@ class CommandRead:
 class DoneRead:
     key: JobLogKey
     at_ms: int
+    done: CommandDone
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,14 @@ class Hand:
 
 
 @dataclass(frozen=True)
+class AnswerAgain:
+    """A command came again that has its outcome: say it again, its sender may not have heard it."""
+
+    job_id: str
+    done: CommandDone
+
+
+@dataclass(frozen=True)
 class Refuse:
     """Answer a command that has nobody to go to. ``result``: how the job ended, None if there is no such job."""
 
@@ -176,4 +185,4 @@ class Retire:
     keys: tuple[JobLogKey, ...]
 
 
-Effect = Accept | Acknowledge | Reject | StartMaster | StopMaster | Hand | Refuse | Conclude | Retire
+Effect = Accept | Acknowledge | Reject | StartMaster | StopMaster | Hand | AnswerAgain | Refuse | Conclude | Retire

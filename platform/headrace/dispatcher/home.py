@@ -23,6 +23,7 @@ from headrace.dispatcher.core import HomePartition, Phase
 from headrace.dispatcher.events import (
     Accept,
     Acknowledge,
+    AnswerAgain,
     Conclude,
     Effect,
     Event,
@@ -266,6 +267,8 @@ class Home:
             case Hand():
                 if effect.job_id in self._runners:
                     self._runners[effect.job_id].hand(effect.command)
+            case AnswerAgain():
+                await self._c.answers.say_outcome(effect.job_id, effect.done)
             case Refuse():
                 await self._c.answers.refuse(effect.job_id, effect.request_id, effect.result)
             case Conclude():

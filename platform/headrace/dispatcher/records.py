@@ -19,7 +19,7 @@ from headrace.dispatcher.events import (
     SubmissionRead,
 )
 from headrace.log.control import ControlRecord
-from headrace.protocol.control import Accepted, JobResult
+from headrace.protocol.control import Accepted, CommandDone, JobResult
 from headrace.protocol.job_log import JobLogKey, Kind
 from headrace.protocol.submission import Cancel, InlineCode, Submit
 
@@ -61,6 +61,6 @@ def _read(key: JobLogKey, record: ControlRecord, value: bytes) -> Read:
         case Kind.COMMAND:
             return Read(CommandRead(key, record.timestamp_ms, Cancel.model_validate_json(value)))
         case Kind.DONE:
-            return Read(DoneRead(key, record.timestamp_ms))
+            return Read(DoneRead(key, record.timestamp_ms, CommandDone.model_validate_json(value)))
         case Kind.RESULT:
             return Read(ResultRead(key, JobResult.model_validate_json(value)))

@@ -59,6 +59,7 @@ class CommandDone(Message):
     request_id: str
     ok: bool
     reason: str = ""
+    code: str = Field("", description="error code when it was refused; empty from older versions")
 
 
 class JobResult(Message):

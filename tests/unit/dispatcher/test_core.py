@@ -302,6 +302,26 @@ def test_a_command_that_is_done_is_not_run_when_it_comes_again():
     assert world.handed == ["c1"]
 
 
+@pytest.mark.parametrize("ok", [True, False])
+def test_a_command_that_is_done_is_answered_again_when_it_comes_again(ok):
+    world = acting()
+    world.submit(A, "r1")
+    world.cancel("c1")
+    world.catch_up()
+    world.done("c1", ok=ok)
+    world.catch_up()
+    assert world.answers("c1") == []  # its JobMaster said it
+    world.cancel("c1")
+    world.catch_up()
+    assert world.answers("c1") == ["DONE" if ok else "REFUSED"]
+    world.take_over()  # what was said is not said again by who reads it later
+    assert world.answers("c1") == ["DONE" if ok else "REFUSED"]
+    world.cancel("c1")
+    world.catch_up()
+    assert world.answers("c1") == ["DONE" if ok else "REFUSED"] * 2
+    assert world.handed == ["c1"]
+
+
 def test_the_first_accepted_stands():
     world = acting()
     world.submit(A, "r1")

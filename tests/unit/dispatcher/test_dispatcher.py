@@ -111,16 +111,17 @@ class Cluster:
         records = await self.log.read(topic, home, 0, await self.log.end_offset(topic, home))
         return [(r.key, None if r.value is None else json.loads(r.value)) for r in records]
 
-    async def answer(self, request_id: str, job_id: str = JOB) -> dict[str, Any]:
-        """The first event with this request id."""
+    async def answer(self, request_id: str, job_id: str = JOB, times: int = 1) -> dict[str, Any]:
+        """The first event with this request id, once there are so many, all saying the same."""
         found: list[dict[str, Any]] = []
 
         async def came() -> bool:
             events = await self.values(TOPICS.job_events, job_id)
-            found.extend(event for _, event in events if event["request_id"] == request_id)
-            return bool(found)
+            found[:] = [event for _, event in events if event["request_id"] == request_id]
+            return len(found) >= times
 
         await until(came)
+        assert len({(event["type"], event["code"], event["reason"]) for event in found}) == 1
         return found[0]
 
     async def close(self) -> None:
@@ -214,6 +215,8 @@ def test_cancel_then_refusals():
         ended, unknown = await cluster.answer("c2"), await cluster.answer("c3", "b" * 32)
         assert (ended["type"], ended["code"]) == ("REFUSED", "job-ended") and "CANCELED" in ended["reason"]
         assert (unknown["type"], unknown["code"]) == ("REFUSED", "job-unknown")
+        await cluster.send(cancel(request_id="c2"))
+        await cluster.answer("c2", times=2)
         done = {k: v["ok"] for k, v in await cluster.values(TOPICS.job_log) if k.startswith(f"{JOB}/done/")}
         assert done == {f"{JOB}/done/c1": True, f"{JOB}/done/c2": False}
 

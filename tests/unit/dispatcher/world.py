@@ -13,6 +13,7 @@ from headrace.dispatcher.events import (
     Accept,
     AcceptedRead,
     Acknowledge,
+    AnswerAgain,
     CommandRead,
     Conclude,
     DoneRead,
@@ -33,7 +34,7 @@ from headrace.dispatcher.events import (
     StopMaster,
     SubmissionRead,
 )
-from headrace.protocol.control import Accepted, JobResult
+from headrace.protocol.control import Accepted, CommandDone, JobResult
 from headrace.protocol.job_log import JobLogKey, Kind
 from headrace.protocol.states import JobStatus
 from headrace.protocol.submission import Cancel
@@ -68,8 +69,9 @@ class World:
         command = Cancel(type="cancel", request_id=request_id, job_id=job_id)
         self.log.append(CommandRead(JobLogKey(job_id, Kind.COMMAND, request_id), self.now_ms, command))
 
-    def done(self, request_id: str, job_id: str = JOB) -> None:
-        self.log.append(DoneRead(JobLogKey(job_id, Kind.DONE, request_id), self.now_ms))
+    def done(self, request_id: str, job_id: str = JOB, *, ok: bool = True) -> None:
+        done = CommandDone(request_id=request_id, ok=ok)
+        self.log.append(DoneRead(JobLogKey(job_id, Kind.DONE, request_id), self.now_ms, done))
 
     def end(self, status: JobStatus = JobStatus.FINISHED, job_id: str = JOB) -> None:
         """The job's JobMaster writes its result."""
@@ -135,7 +137,9 @@ class World:
                 self.handed.append(effect.command.request_id)
             case Refuse():
                 self.said.append((effect.request_id, "REFUSED"))
-                self.done(effect.request_id, effect.job_id)
+                self.done(effect.request_id, effect.job_id, ok=False)
+            case AnswerAgain():
+                self.said.append((effect.done.request_id, "DONE" if effect.done.ok else "REFUSED"))
             case Conclude():
                 self.concluded.append(effect)
             case Retire():
