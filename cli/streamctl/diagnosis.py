@@ -80,7 +80,7 @@ def hanging(found: Sequence[HangingTransaction]) -> Finding:
             f"the outcome of {len(undecided)} cannot be told; "
             "`kafka-transactions.sh abort` gives their records up, readers go on then"
         )
-    return fail("hanging transactions", f"{len(left)} hold readers back: {places}", todo)
+    return fail("hanging transactions", f"{len(left)} without an owner, readers wait there: {places}", todo)
 
 
 def redis_server(version: str, config: Mapping[str, str]) -> list[Finding]:

@@ -141,6 +141,6 @@ def peek_table(records: Sequence[Peeked], kind: Kind) -> RenderableType:
             instant(record.timestamp_ms),
             Text(shorten(shown(record.key), KEY_COLUMNS)),
             *(headers if headed else []),
-            one_line(described(record.value, kind) or shown(record.value)),
+            Text(about) if (about := described(record.value, kind)) else one_line(shown(record.value)),
         )
     return table

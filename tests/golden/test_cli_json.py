@@ -17,9 +17,9 @@ from streamctl.json_schemas import SCHEMAS, ErrorReport, Report
 PAGE = Path(__file__).parents[2] / "docs" / "cli-json.md"
 HEAD = """# What `--json` prints
 
-With `--json` a command prints JSON objects on stdout, one a line, and nothing else. Fields may be added; none is removed
-or changes its meaning within a major version. Times ending in `_ms` are milliseconds since 1970-01-01 in UTC, unless the
-name says that they are a length. A field with a default may be left out.
+With `--json` a command prints JSON objects on stdout, one a line, and nothing else. Fields may be added; none is
+removed or changes its meaning within a major version. Times ending in `_ms` are milliseconds since 1970-01-01 in UTC,
+unless the name says that they are a length. A field with a default may be left out.
 """
 #: Described elsewhere, too long to repeat.
 ELSEWHERE = {"JobGraph": "JobGraph ([the contract](contract/README.md))"}

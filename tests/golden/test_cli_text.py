@@ -6,33 +6,45 @@ HEADRACE_UPDATE_GOLDEN=1 writes the files anew; read the difference before commi
 from __future__ import annotations
 
 import os
+import re
 from io import StringIO
 from pathlib import Path
 
 import pytest
+import typer
 from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
+from headrace import errors
 from headrace.graph.job_graph import JobGraph, Operator, OperatorKind, Vertex
-from headrace.protocol.control import Assignment, Failure, JobRecord, LaneMetrics, LaneStatus
+from headrace.protocol.control import Assignment, Failure, JobRecord, LaneMetrics, LaneStatus, TaskManagerRecord
 from headrace.protocol.states import JobStatus, LaneState
 from streamctl.app import app
+from streamctl.commands.doctor import EXIT_SICK
 from streamctl.job_tables import job_page, jobs_table
+from streamctl.workers import places_of
 
 GOLDEN = Path(__file__).parent / "cli"
 COMMANDS = [
     "submit",
     "list",
+    "top",
     "show",
     "cancel",
     "logs",
+    "topics",
     "up",
     "down",
     "status",
     "dispatcher",
     "taskmanager",
+    "health",
+    "doctor",
+    "completion",
     "version",
+    "config",
 ]
+SUBCOMMANDS = ["config show", "config explain"]
 
 
 def check(name: str, text: str) -> None:
@@ -53,18 +65,26 @@ def run(*arguments: str, columns: int = 80, **environment: str) -> tuple[int, st
     return result.exit_code, result.output
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS + SUBCOMMANDS)
 def test_help_of_a_command(command: str) -> None:
-    status, text = run(command, "--help")
+    status, text = run(*command.split(), "--help")
     assert status == 0
-    check(f"help-{command}.txt", text)
+    check(f"help-{command.replace(' ', '-')}.txt", text)
 
 
 def test_help() -> None:
     status, text = run("--help")
     assert status == 0
     check("help.txt", text)
-    assert all(f" {command} " in text for command in COMMANDS)
+    assert [line.split()[0] for line in text.splitlines() if line.startswith("  ") and line[2].islower()] == [
+        *COMMANDS
+    ]
+
+
+def test_every_command_has_a_golden_help() -> None:
+    every = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert set(every) == set(COMMANDS)
+    assert {f"config {name}" for name in every["config"].commands} == set(SUBCOMMANDS)
 
 
 # ---- tables
@@ -90,6 +110,20 @@ FLIGHTS = JobRecord(
         "v2/0": Assignment(taskmanager="build-host-7f31a", slot=0, attempt=0),
     },
 )
+TASKMANAGER = TaskManagerRecord(
+    id="build-host-7f31a",
+    instance="a1",
+    counter=9,
+    host="build-host",
+    pid=4000,
+    slots=3,
+    occupied={"0": FLIGHTS.job_id, "1": "c" * 32},
+    workers={"0": 4711, "1": 4712},
+    at_ms=NOW_MS,
+    headrace="0.1.0",
+    python="3.11.7",
+)
+WORKERS = places_of(FLIGHTS, [TASKMANAGER])
 FAILED = JobRecord(
     job_id="0b" * 16,
     name="counts",
@@ -146,11 +180,11 @@ def test_table_of_jobs(columns: int) -> None:
 
 @pytest.mark.parametrize("columns", [80, 200])
 def test_page_of_a_running_job(columns: int) -> None:
-    check(f"show-running-{columns}.txt", drawn(job_page(FLIGHTS, GRAPH, METRICS, NOW_MS), columns))
+    check(f"show-running-{columns}.txt", drawn(job_page(FLIGHTS, GRAPH, METRICS, NOW_MS, WORKERS), columns))
 
 
 def test_page_of_a_failed_job() -> None:
-    check("show-failed-80.txt", drawn(job_page(FAILED, None, {}, NOW_MS), 80))
+    check("show-failed-80.txt", drawn(job_page(FAILED, None, {}, NOW_MS, {}), 80))
 
 
 def test_table_without_jobs() -> None:
@@ -159,7 +193,7 @@ def test_table_without_jobs() -> None:
 
 @pytest.mark.parametrize("columns", [80, 120, 200])
 def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
-    for page in (jobs_table([FAILED, FLIGHTS], NOW_MS, columns), job_page(FLIGHTS, GRAPH, METRICS, NOW_MS)):
+    for page in (jobs_table([FAILED, FLIGHTS], NOW_MS, columns), job_page(FLIGHTS, GRAPH, METRICS, NOW_MS, WORKERS)):
         assert max(len(line) for line in drawn(page, columns).splitlines()) <= columns
 
 
@@ -188,3 +222,10 @@ def test_errors_and_exit_statuses() -> None:
         assert status == wanted, (name, text)
         shown.append(f"# {name}\n$ streamctl {' '.join(arguments)}\n{text}exit status {status}\n")
     check("errors.txt", "\n".join(shown))
+
+
+def test_the_exit_statuses_of_the_documentation_are_those_of_the_code() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| (\d+) +\|", page.partition("## Exit statuses")[2].partition("##")[0], re.MULTILINE)
+    assert sorted(map(int, listed)) == sorted(v for name, v in vars(errors).items() if name.startswith("EXIT_"))
+    assert str(EXIT_SICK) in listed

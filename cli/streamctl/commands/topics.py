@@ -30,7 +30,7 @@ PEEK_MAX = 10_000
 def topics(
     context: typer.Context,
     topic: Annotated[
-        str | None, typer.Argument(metavar="[TOPIC]", help="One topic in detail; else a list.", show_default=False)
+        str | None, typer.Argument(metavar="TOPIC", help="One topic in detail; else a list.", show_default=False)
     ] = None,
     job: Annotated[
         str | None,
