@@ -31,7 +31,13 @@ TYPERS = {"pydantic", "email"}
 
 @pytest.mark.parametrize(
     ("line", "allowed"),
-    [("--help", set()), ("show --help", TYPERS), ("topics --help", TYPERS), ("config --help", TYPERS), ("lst", TYPERS)],
+    [
+        ("--help", set()),
+        ("show --help", TYPERS),
+        ("topics --help", TYPERS),
+        ("config --help", TYPERS),
+        ("lst", TYPERS),
+    ],
 )
 def test_help_imports_nothing_heavy(line: str, allowed: set[str]) -> None:
     program = SHOW.format(arguments=line.split())
