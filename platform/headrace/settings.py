@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(
         default_factory=lambda: user_cache_path("headrace"),
         json_schema_extra={"default": "~/.cache/headrace"},
-        description="Code packages, Kafka's jars. May be removed while nothing runs.",
+        description="Packages and virtual environments of jobs, Kafka's jars. May be removed while nothing runs.",
     )
     maven_repo: str | None = Field(
         None, description="Maven repository for the local cluster's Kafka. Unset: Maven's central one."

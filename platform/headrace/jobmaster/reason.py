@@ -37,15 +37,24 @@ def waiting_text(state: JobState) -> str:
 
 
 def waited_for(state: JobState) -> str | None:
-    """What keeps the job from running whole: slots, or lanes that fail and are started again; None: nothing."""
+    """What keeps the job from running whole: slots, lanes that fail and are started again, what its workers need
+    before they start; None: nothing.
+    """
     if unmet(state):
         return waiting_text(state)
     failing = {name: lane for name, lane in state.lanes.items() if lane.state is LaneState.FAILED}
     if not failing:
-        return None
+        return _start_text(state) if state.status is JobStatus.CREATED else None
     name, lane = next(iter(failing.items()))
     more = f", and {len(failing) - 1} more" if len(failing) > 1 else ""
     return f"lane {name} is {lane.state}: {lane.reason or 'no reason given'}{more}"
+
+
+def _start_text(state: JobState) -> str | None:
+    """ "waiting for 2 of 2 lanes to start: installing its requirements"; None when no lane says why it waits."""
+    behind = [lane for lane in state.lanes.values() if not _runs(lane)]
+    why = next((lane.reason for lane in behind if lane.reason), None)
+    return None if why is None else f"waiting for {len(behind)} of {len(state.lanes)} lanes to start: {why}"
 
 
 def failure_code(failure: Failure) -> str:
@@ -69,8 +78,7 @@ def status_reason(state: JobState) -> str:
         return ""
     if state.status is not JobStatus.RUNNING:
         verb = "report" if state.status is JobStatus.RECONCILING else "start"
-        why = next((f": {lane.reason}" for lane in behind.values() if lane.reason), "")
-        return f"waiting for {len(behind)} of {len(state.lanes)} lanes to {verb}{why}"
+        return f"waiting for {len(behind)} of {len(state.lanes)} lanes to {verb}"
     name, lane = next(iter(behind.items()))
     more = f", and {len(behind) - 1} more" if len(behind) > 1 else ""
     return f"lane {name} is {lane.state}" + (f": {lane.reason}" if lane.reason else "") + more

@@ -181,6 +181,7 @@ class TaskManager:
             spare=workers.spare,
         )
         self._proven: set[tuple[int, str, str]] = set()  #: worker, lane, attempt whose first commit was told
+        self._errands: set[asyncio.Task[None]] = set()  #: what the core asked for and has not got yet
         self._left = asyncio.Event()
         self._leaving = asyncio.Event()
         self._taken: UsageError | None = None  #: the id was taken over while this instance ran
@@ -235,7 +236,7 @@ class TaskManager:
             self._tell(Leave())
             await self._left.wait()
             await self._flush()
-            for task in running:
+            for task in [*running, *self._errands]:
                 task.cancel()
             self._pool.close()
         await self._heartbeat.goodbye()
@@ -354,15 +355,21 @@ class TaskManager:
             case Report():
                 self._report(effect.event)
             case FetchCode():
-                self._tasks.create_task(self._fetch(effect.code))
+                self._run(self._fetch(effect.code))
             case PrepareEnvironment():
-                self._tasks.create_task(self._prepare_environment(effect.dependencies))
+                self._run(self._prepare_environment(effect.dependencies))
             case CatchUp():
-                self._tasks.create_task(self._catch_up())
+                self._run(self._catch_up())
             case RereadPlans():
-                self._tasks.create_task(self._reread(effect))
+                self._run(self._reread(effect))
             case _:
                 assert_never(effect)
+
+    def _run(self, errand: Coroutine[Any, Any, None]) -> None:
+        """Until it is done, or this TaskManager ends."""
+        task = self._tasks.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     def _report(self, event: TaskEventMessage) -> None:
         log.info("lane.report", **_summary(event))

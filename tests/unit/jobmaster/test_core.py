@@ -100,6 +100,23 @@ def test_running_is_when_every_lane_runs_or_has_finished() -> None:
     assert story.statuses == [JobStatus.CREATED, JobStatus.RUNNING]
 
 
+def test_what_workers_need_before_they_start_is_said_as_it_changes() -> None:
+    """The environment of a job with requirements takes a while."""
+    story = Story().planned()
+    for words in ("installing its requirements", "installing its requirements: Resolved 3 packages"):
+        story.tell(story.moved(LANES[0], LaneState.SCHEDULED).model_copy(update={"reason": words}))
+        story.tell(Tick(), after_ms=1_500)
+    waits = [event.reason for event in story.events if event.type == "WAITING"]
+    assert waits == [
+        "waiting for 4 of 4 lanes to start: installing its requirements",
+        "waiting for 4 of 4 lanes to start: installing its requirements: Resolved 3 packages",
+    ]
+    assert record_of(story.state).reason == waits[-1]
+    for lane in LANES:
+        story.tell(story.moved(lane, LaneState.RUNNING))
+    assert (story.state.status, story.state.waiting, record_of(story.state).reason) == (JobStatus.RUNNING, None, "")
+
+
 def test_missing_topics_fail_the_job_before_anything_starts() -> None:
     story = Story()
     story.tell(Started(EPOCH, None))

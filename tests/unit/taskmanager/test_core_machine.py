@@ -11,18 +11,24 @@ from tests.unit.taskmanager.plans import JOB, OTHER, plan
 
 from headrace.protocol.control import LaneStateChanged
 from headrace.protocol.states import LaneState
+from headrace.protocol.submission import UploadedCode
 from headrace.protocol.worker_pipe import Exit, LaneFenced, LaneMoved, ResumeLane, StartLane, StopLane
 from headrace.taskmanager.core import step
 from headrace.taskmanager.model import (
     HELD,
     CatchUp,
     CaughtUp,
+    Environment,
+    EnvironmentDelayed,
+    EnvironmentFailed,
+    EnvironmentReady,
     Event,
     Freshness,
     KillWorker,
     NewClaim,
     PlanChanged,
     PlansReread,
+    PrepareEnvironment,
     Report,
     RereadPlans,
     Send,
@@ -59,6 +65,7 @@ class Site(RuleBasedStateMachine):
         self.attempt = 1
         self.catching_up = True
         self.rereads: list[RereadPlans] = []
+        self.preparing: list[str] = []
         self.told: dict[tuple[str, str], LaneStateChanged] = {}
 
     def tell(self, event: Event) -> None:
@@ -66,8 +73,10 @@ class Site(RuleBasedStateMachine):
         self.state, effects = step(self.state, event, self.now_ms)
         for effect in effects:
             match effect:
-                case StartWorker(serial):
+                case StartWorker(serial, job_id=job, python=python):
                     assert fresh, "started on plans that may be stale"
+                    needs = self.state.jobs[job].plan.dependencies
+                    assert python == ("" if needs is None else needs.sha256)
                     self.processes[serial] = Process()
                 case Send(serial, message):
                     assert not isinstance(message, StartLane) or fresh
@@ -79,6 +88,8 @@ class Site(RuleBasedStateMachine):
                     self.processes[serial].dead = True
                 case CatchUp():
                     self.catching_up = True
+                case PrepareEnvironment(needs):
+                    self.preparing.append(needs.sha256)
                 case RereadPlans():
                     self.rereads.append(effect)
                 case Report(LaneStateChanged() as change):
@@ -91,8 +102,9 @@ class Site(RuleBasedStateMachine):
         slots=st.lists(st.sampled_from([-1, 0, 0, 1, 1, 2]), min_size=2, max_size=2),
         desired=st.sampled_from(["RUNNING", "RUNNING", "STOPPED"]),
         restarted=st.booleans(),
+        needs=st.sampled_from([None, None, "d", "e"]),
     )
-    def plans(self, job: str, slots: list[int], desired: str, restarted: bool) -> None:
+    def plans(self, job: str, slots: list[int], desired: str, restarted: bool, needs: str | None) -> None:
         """A slot of -1 is another TaskManager's; slot 2 does not exist."""
         self.number += 1
         self.attempt += restarted
@@ -100,8 +112,9 @@ class Site(RuleBasedStateMachine):
             lane: ("tm1" if slot >= 0 else "tm2", max(slot, 0), self.attempt)
             for lane, slot in zip(LANES, slots, strict=True)
         }
+        dependencies = None if needs is None else UploadedCode(sha256=needs * 64, offset=0, chunks=1)
         written = plan(places, job=job, number=self.number, desired=desired)
-        self.tell(PlanChanged(job, written))
+        self.tell(PlanChanged(job, written.model_copy(update={"dependencies": dependencies})))
 
     @rule(job=st.sampled_from([JOB, OTHER]), claimed=st.booleans())
     def claim_or_forget(self, job: str, claimed: bool) -> None:
@@ -118,6 +131,18 @@ class Site(RuleBasedStateMachine):
     def reread(self) -> None:
         asked = self.rereads.pop(0)
         self.tell(PlansReread(asked.serial, asked.job_id, asked.lane, asked.attempt))
+
+    # ---- environments
+
+    @precondition(lambda self: self.preparing)
+    @rule(outcome=st.sampled_from(["ready", "ready", "delayed", "failed"]))
+    def prepared(self, outcome: str) -> None:
+        if outcome == "delayed":
+            self.tell(EnvironmentDelayed(self.preparing[0], "not yet"))
+            return
+        sha256 = self.preparing.pop(0)
+        ready = EnvironmentReady(sha256, Environment(sha256))
+        self.tell(ready if outcome == "ready" else EnvironmentFailed(sha256, "requirements-failed: no"))
 
     # ---- time
 
@@ -227,6 +252,8 @@ class Site(RuleBasedStateMachine):
                 self.caught_up()
             while self.rereads:
                 self.reread()
+            while self.preparing:
+                self.prepared("ready")
             if any(p.dead for p in self.processes.values()):
                 self.bury()
             if any(p.commands for p in self.processes.values()):
