@@ -85,7 +85,7 @@ def running_time(record: JobRecord, now_ms: int) -> str:
 
 
 def _vertices(graph: JobGraph, metrics: dict[str, LaneMetrics]) -> RenderableType:
-    table = plain_table("VERTEX", ">LANES", ">IN/S", ">RECORDS", "NAME")
+    table = plain_table("VERTEX", ">LANES", ">IN/S", ">RECORDS", ">LATE", "NAME")
     for vertex in graph.vertices:
         mine = [m for name, m in metrics.items() if split_lane(name)[0] == vertex.id]
         table.add_row(
@@ -93,6 +93,7 @@ def _vertices(graph: JobGraph, metrics: dict[str, LaneMetrics]) -> RenderableTyp
             str(vertex.lanes),
             count(sum(m.records_in_per_s for m in mine)) if mine else NOTHING,
             count(sum(m.records_in for m in mine)) if mine else NOTHING,
+            count(sum(m.late_dropped for m in mine)) if mine else NOTHING,
             Text(vertex.name),
         )
     return table

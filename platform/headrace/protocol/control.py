@@ -316,6 +316,7 @@ class LaneMetrics(Message):
     records_in: int = 0
     records_out: int = 0
     records_in_per_s: float = 0.0
+    late_dropped: int = Field(0, description="records that came too late for their window, in this attempt")
     watermark_ms: int | None = None
     lag: int | None = None
     reason: str = ""

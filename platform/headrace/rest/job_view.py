@@ -56,6 +56,7 @@ def _vertex(id_: str, name: str, parallelism: int, lanes: Sequence[LaneView]) ->
         records_in=sum(lane.records_in or 0 for lane in lanes),
         records_out=sum(lane.records_out or 0 for lane in lanes),
         records_in_per_s=round(sum(lane.records_in_per_s or 0.0 for lane in lanes), 1),
+        late_dropped=sum(lane.late_dropped or 0 for lane in lanes),
         watermark_ms=min(known) if known and len(known) == len(watermarks) else None,
         lag=sum(lags) if lags else None,
         lanes=list(lanes),

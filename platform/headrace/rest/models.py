@@ -55,6 +55,7 @@ class LaneView(BaseModel):
     records_in: int | None = None
     records_out: int | None = None
     records_in_per_s: float | None = None
+    late_dropped: int | None = Field(None, description="records that came too late for their window, in this attempt")
     watermark_ms: int | None = None
     lag: int | None = Field(None, description="records of its source that wait to be read")
     last_commit_ms: int | None = None
@@ -70,6 +71,7 @@ class VertexView(BaseModel):
     records_in: int
     records_out: int
     records_in_per_s: float
+    late_dropped: int = Field(description="records that came too late for their window, of the present attempts")
     watermark_ms: int | None = Field(description="the least of its lanes; null while one has none")
     lag: int | None
     lanes: list[LaneView]

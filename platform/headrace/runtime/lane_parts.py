@@ -24,7 +24,7 @@ from headrace.runtime.job_code import load_failure
 from headrace.runtime.kafka_input import KafkaInput
 from headrace.runtime.kafka_splits import Subscription
 from headrace.runtime.lane_log import LaneLogPartition
-from headrace.runtime.operators.chain import make_chain
+from headrace.runtime.operators.chain import FusedChain, make_chain
 from headrace.runtime.operators.formats import make_decoder
 from headrace.runtime.output import Output
 from headrace.runtime.polled_sources import polled_source
@@ -88,6 +88,8 @@ class TaskParts:
         self._function_ids = function_ids(self.graph, vertex_id)
         self.transactional_id = transactional_id(task.job, task.incarnation, vertex_id, self.lane)
         self.hint_group = self._topics.hint_group(task.job, task.incarnation)
+        self._chain: FusedChain | None = None
+        self._late_before = 0  #: what chains before this one dropped
         self.sink_records: list[SinkRecord] = []
         self.tables = Tables()
         self.exchange_topics = {e.id: self._exchange(e) for e in self.graph.outputs(vertex_id)}
@@ -125,7 +127,13 @@ class TaskParts:
         )
         if isinstance(self.inputs, KafkaInput | CollectionInput | PollingInput):
             self.inputs.attach(chain)
+        self._late_before, self._chain = self.late_dropped, chain
         return chain
+
+    @property
+    def late_dropped(self) -> int:
+        """Records too late for their window, in this attempt; what is read again counts again. Any thread."""
+        return self._late_before + (0 if self._chain is None else self._chain.late_dropped)
 
     # ---- inputs and outputs
 

@@ -229,6 +229,7 @@ class Worker:
                     "records_in": lane.records_in,
                     "records_out": lane.records_out,
                     "records_in_per_s": round(rate, 1),
+                    "late_dropped": 0 if running.parts is None else running.parts.late_dropped,
                     "watermark_ms": lane.watermark_ms(),
                     "lag": lane.lag(),
                     "reason": lane.reason,

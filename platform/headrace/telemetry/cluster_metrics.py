@@ -108,6 +108,7 @@ def _lanes(snapshot: ClusterSnapshot) -> Iterator[Metric]:
     records_in = counter("records_in_total", "Records read by the present attempt of a lane.")
     records_out = counter("records_out_total", "Records written by the present attempt of a lane.")
     commits = counter("commits_total", "Commits of the present attempt of a lane.")
+    late = counter("late_dropped_total", "Records too late for their window, of the present attempt of a lane.")
     restarts = counter("restarts_total", "Starts of a lane after its first, as its attempt number counts them.")
     rate = gauge("records_in_per_second", "Records that a lane read per second, over its last report.")
     lag = gauge("lag_records", "Records of a source that wait to be read.")
@@ -125,6 +126,7 @@ def _lanes(snapshot: ClusterSnapshot) -> Iterator[Metric]:
             records_in.add_metric(labels, metrics.records_in)
             records_out.add_metric(labels, metrics.records_out)
             commits.add_metric(labels, metrics.commits)
+            late.add_metric(labels, metrics.late_dropped)
             rate.add_metric(labels, metrics.records_in_per_s)
             age.add_metric(labels, max(0, snapshot.now_ms - metrics.at_ms) / 1000)
             if metrics.lag is not None:
@@ -133,7 +135,7 @@ def _lanes(snapshot: ClusterSnapshot) -> Iterator[Metric]:
                 behind.add_metric(labels, (snapshot.now_ms - metrics.watermark_ms) / 1000)
             if metrics.last_commit_ms:
                 committed.add_metric(labels, metrics.last_commit_ms / 1000)
-    yield from (records_in, records_out, commits, restarts, rate, lag, behind, committed, age)
+    yield from (records_in, records_out, commits, late, restarts, rate, lag, behind, committed, age)
 
 
 def _labels(job_id: str, lane: str) -> list[str]:

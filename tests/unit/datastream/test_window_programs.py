@@ -21,6 +21,7 @@ from headrace.datastream import (
     SessionWindowTimeGapExtractor,
     SlidingEventTimeWindows,
     StreamExecutionEnvironment,
+    TumblingEventTimeWindows,
 )
 from headrace.datastream.connectors.kafka import (
     KafkaOffsetsInitializer,
@@ -176,6 +177,19 @@ def test_late_events_are_in_their_side_output_and_nothing_is_lost_or_twice(seed:
         times = sorted(values[n]["t"] for n in numbers)
         assert (start, end) == (times[0], times[-1] + GAP_MS) and {values[n]["u"] for n in numbers} == {user}
         assert all(after - before <= GAP_MS for before, after in pairwise(times))
+
+
+def test_late_events_that_nobody_wants_are_counted() -> None:
+    values = visits(1, late_share=0.1)
+
+    def program(env: StreamExecutionEnvironment) -> None:
+        windows = events(env).key_by(lambda v: v["u"]).window(TumblingEventTimeWindows.of(Time.seconds(2)))
+        windows.process(Report()).sink_to(sink("out"))
+
+    cluster = run(values, program, seed=1, kill_share=0)
+    kept = sum(len(numbers) for *_, numbers in shown(cluster))
+    dropped = {name: lane.parts.late_dropped for name, lane in cluster.jobs[-1].lanes.items()}  # type: ignore[attr-defined]
+    assert kept < len(values) == kept + sum(dropped.values()), dropped
 
 
 class Pause(SessionWindowTimeGapExtractor):

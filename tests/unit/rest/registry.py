@@ -116,6 +116,7 @@ def metrics(**changes: Any) -> dict[str, LaneMetrics]:
             records_in=100 * (number + 1),
             records_out=50,
             records_in_per_s=12.5,
+            late_dropped=3 * number,
             watermark_ms=NOW_MS - 2000 - 1000 * number,
             lag=number if name.startswith("v1") else None,
             last_commit_ms=NOW_MS - 100,

@@ -36,6 +36,7 @@ def test_one_job_with_its_lanes() -> None:
         v1, v2 = body["vertices"]
         assert (v1["id"], v1["parallelism"], v1["records_in"], v1["records_in_per_s"]) == ("v1", 2, 300, 25.0)
         assert (v1["lag"], v2["lag"]) == (1, None)
+        assert (v1["late_dropped"], v1["lanes"][1]["late_dropped"]) == (3, 3)
         assert v1["watermark_ms"] == registry.NOW_MS - 3000  # the least of its lanes
         lane = v1["lanes"][1]
         assert (lane["lane"], lane["state"], lane["taskmanager"], lane["slot"]) == ("v1/1", "RUNNING", "tm1", 0)

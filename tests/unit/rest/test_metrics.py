@@ -64,6 +64,7 @@ def test_values_of_a_lane() -> None:
         "headrace_lane_restarts_total": 2,  # attempt 2.1: a planned start and a local one after the first
         "headrace_lane_records_in_per_second": 12.5,
         "headrace_lane_lag_records": 1,
+        "headrace_lane_late_dropped_total": 3,
         "headrace_lane_watermark_lag_seconds": 3,
         "headrace_lane_last_commit_timestamp_seconds": (NOW_MS - 100) / 1000,
         "headrace_lane_report_age_seconds": 0.5,
