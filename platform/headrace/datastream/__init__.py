@@ -23,14 +23,18 @@ from headrace.datastream.functions import (
 )
 from headrace.datastream.output_tag import OutputTag
 from headrace.datastream.stream_execution_environment import StreamExecutionEnvironment
+from headrace.datastream.time_domain import TimeDomain
 from headrace.datastream.timerservice import TimerService
 from headrace.datastream.window import (
     EventTimeSessionWindows,
     MergingWindowAssigner,
+    ProcessingTimeSessionWindows,
     SessionWindowTimeGapExtractor,
     SlidingEventTimeWindows,
+    SlidingProcessingTimeWindows,
     TimeWindow,
     TumblingEventTimeWindows,
+    TumblingProcessingTimeWindows,
     Window,
     WindowAssigner,
 )
@@ -53,14 +57,18 @@ __all__ = [
     "OutputTag",
     "ProcessFunction",
     "ProcessWindowFunction",
+    "ProcessingTimeSessionWindows",
     "ReduceFunction",
     "RuntimeContext",
     "SessionWindowTimeGapExtractor",
     "SlidingEventTimeWindows",
+    "SlidingProcessingTimeWindows",
     "StreamExecutionEnvironment",
+    "TimeDomain",
     "TimeWindow",
     "TimerService",
     "TumblingEventTimeWindows",
+    "TumblingProcessingTimeWindows",
     "Window",
     "WindowAssigner",
     "WindowFunction",

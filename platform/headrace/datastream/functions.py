@@ -29,6 +29,7 @@ from headrace.datastream.state import (
     ValueState,
     ValueStateDescriptor,
 )
+from headrace.datastream.time_domain import TimeDomain
 from headrace.datastream.timerservice import TimerService
 
 __all__ = [
@@ -208,6 +209,10 @@ class KeyedProcessFunction(Function):
     class OnTimerContext(Context):
         """Context of ``on_timer``."""
 
+        @abstractmethod
+        def time_domain(self) -> TimeDomain:
+            """Which time the timer goes by."""
+
     @abstractmethod
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterable[Any] | None:
         """The values to emit, yielded or as an iterable; None for no value. They take the event time of ``value``."""
@@ -215,8 +220,9 @@ class KeyedProcessFunction(Function):
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterable[Any] | None:
         """Called when the watermark has passed a timer of the key. Emits as ``process_element`` does.
 
-        Timers fire in the order of their times; those of one time in no promised order of keys. What is emitted
-        takes the timer's time. Timers left at the end of the input all fire then.
+        Timers of one time domain fire in the order of their times; those of one time in no promised order of keys.
+        What an event-time timer emits takes the timer's time, what a processing-time timer emits has none.
+        Event-time timers left at the end of the input all fire then, processing-time timers do not.
         """
         return None
 

@@ -15,6 +15,10 @@ class TimerService(ABC):
         """The watermark in ms that timers have fired up to: -2**63 before the first, 2**63 - 1 at the end."""
 
     @abstractmethod
+    def current_processing_time(self) -> int:
+        """The time of day in ms since 1970 in UTC, by the clock of the lane's machine."""
+
+    @abstractmethod
     def register_event_time_timer(self, timestamp: int) -> None:
         """Call ``on_timer(timestamp, ...)`` for this key once the watermark reaches ``timestamp`` (ms).
 
@@ -24,4 +28,16 @@ class TimerService(ABC):
 
     @abstractmethod
     def delete_event_time_timer(self, timestamp: int) -> None:
+        """Take a timer back; nothing happens when there is none."""
+
+    @abstractmethod
+    def register_processing_time_timer(self, timestamp: int) -> None:
+        """Call ``on_timer(timestamp, ...)`` for this key once the clock has passed ``timestamp`` (ms).
+
+        It fires within about a commit interval; one that is due when its lane was down, when the lane runs again.
+        One timer for each key and time. Timers left at the end of the input do not fire.
+        """
+
+    @abstractmethod
+    def delete_processing_time_timer(self, timestamp: int) -> None:
         """Take a timer back; nothing happens when there is none."""

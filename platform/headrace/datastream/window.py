@@ -14,10 +14,13 @@ from headrace.datastream.transformation import checked_function
 __all__ = [
     "EventTimeSessionWindows",
     "MergingWindowAssigner",
+    "ProcessingTimeSessionWindows",
     "SessionWindowTimeGapExtractor",
     "SlidingEventTimeWindows",
+    "SlidingProcessingTimeWindows",
     "TimeWindow",
     "TumblingEventTimeWindows",
+    "TumblingProcessingTimeWindows",
     "Window",
     "WindowAssigner",
 ]
@@ -91,6 +94,21 @@ class TumblingEventTimeWindows(_Tumbling):
         return cls(*_size_and_offset(size, offset))
 
 
+class TumblingProcessingTimeWindows(_Tumbling):
+    """As TumblingEventTimeWindows, by the time of day when a value is processed; no watermark is needed.
+
+    A window fires once its end has passed, within about a commit interval. Windows open at the end of the input do
+    not fire. After a failure values may come into other windows than before it.
+    """
+
+    kind = "tumbling_processing_time"
+
+    @classmethod
+    def of(cls, size: Time | Duration, offset: Time | Duration | None = None) -> TumblingProcessingTimeWindows:
+        """Windows of ``size``; ``offset`` moves their starts."""
+        return cls(*_size_and_offset(size, offset))
+
+
 class _Sliding(WindowAssigner):
     kind: str
 
@@ -119,6 +137,19 @@ class SlidingEventTimeWindows(_Sliding):
     def of(
         cls, size: Time | Duration, slide: Time | Duration, offset: Time | Duration | None = None
     ) -> SlidingEventTimeWindows:
+        """Windows of ``size``, each ``slide`` after the one before; ``offset`` moves their starts."""
+        return cls(*_size_slide_and_offset(size, slide, offset))
+
+
+class SlidingProcessingTimeWindows(_Sliding):
+    """As SlidingEventTimeWindows, by the time of day; see TumblingProcessingTimeWindows."""
+
+    kind = "sliding_processing_time"
+
+    @classmethod
+    def of(
+        cls, size: Time | Duration, slide: Time | Duration, offset: Time | Duration | None = None
+    ) -> SlidingProcessingTimeWindows:
         """Windows of ``size``, each ``slide`` after the one before; ``offset`` moves their starts."""
         return cls(*_size_slide_and_offset(size, slide, offset))
 
@@ -158,6 +189,24 @@ class EventTimeSessionWindows(_Sessions):
     def with_dynamic_gap(
         cls, time_gap_extractor: SessionWindowTimeGapExtractor | Callable[[Any], int]
     ) -> EventTimeSessionWindows:
+        """Sessions that are over when nothing came for as long as their values say, in ms."""
+        return cls(_extractor("with_dynamic_gap", time_gap_extractor))
+
+
+class ProcessingTimeSessionWindows(_Sessions):
+    """As EventTimeSessionWindows, by the time of day; see TumblingProcessingTimeWindows."""
+
+    kind = "session_processing_time"
+
+    @classmethod
+    def with_gap(cls, size: Time | Duration) -> ProcessingTimeSessionWindows:
+        """Sessions that are over when nothing came for ``size``."""
+        return cls(_positive("the gap of a session", size))
+
+    @classmethod
+    def with_dynamic_gap(
+        cls, time_gap_extractor: SessionWindowTimeGapExtractor | Callable[[Any], int]
+    ) -> ProcessingTimeSessionWindows:
         """Sessions that are over when nothing came for as long as their values say, in ms."""
         return cls(_extractor("with_dynamic_gap", time_gap_extractor))
 

@@ -111,7 +111,10 @@ class Chain(Protocol):
         """The watermark that leaves operator ``edge_operator`` (a ``timestamps`` operator restarts it)."""
 
     def due(self) -> bool:
-        """A commit is wanted although nothing came in: something outside of the log is to be finished."""
+        """Between commits, often: what the time of day makes due fires now.
+
+        True: a commit is wanted although nothing came in, for what fired or to finish something outside of the log.
+        """
 
     def prepare(self, c: int, *, final: bool) -> None:
         """Commit ``c`` is about to take the tables' changes; ``final``: it is the lane's last.

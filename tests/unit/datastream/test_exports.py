@@ -46,14 +46,18 @@ PYFLINK = {
     "headrace.datastream.functions": ["KeyedProcessFunction", "MapFunction", "ProcessWindowFunction"],
     "headrace.datastream.state": ["ListStateDescriptor", "MapStateDescriptor", "ValueStateDescriptor"],
     "headrace.datastream.stream_execution_environment": ["StreamExecutionEnvironment"],
+    "headrace.datastream.time_domain": ["TimeDomain"],
     "headrace.datastream.timerservice": ["TimerService"],
     "headrace.datastream.window": [
         "EventTimeSessionWindows",
         "MergingWindowAssigner",
         "SessionWindowTimeGapExtractor",
+        "ProcessingTimeSessionWindows",
         "SlidingEventTimeWindows",
+        "SlidingProcessingTimeWindows",
         "TimeWindow",
         "TumblingEventTimeWindows",
+        "TumblingProcessingTimeWindows",
     ],
 }
 

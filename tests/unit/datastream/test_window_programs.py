@@ -17,11 +17,13 @@ from headrace.datastream import (
     KeyedProcessFunction,
     OutputTag,
     ProcessFunction,
+    ProcessingTimeSessionWindows,
     ProcessWindowFunction,
     SessionWindowTimeGapExtractor,
     SlidingEventTimeWindows,
     StreamExecutionEnvironment,
     TumblingEventTimeWindows,
+    TumblingProcessingTimeWindows,
 )
 from headrace.datastream.connectors.kafka import (
     KafkaOffsetsInitializer,
@@ -31,6 +33,7 @@ from headrace.datastream.connectors.kafka import (
 )
 from headrace.datastream.execution import executor_installed
 from headrace.datastream.formats.json import JsonDeserializationSchema, JsonSerializationSchema
+from headrace.datastream.state import ListStateDescriptor
 from headrace.errors import UsageError
 from headrace.testing.stepped import SteppedCluster
 
@@ -325,3 +328,54 @@ def test_calls_that_cannot_work_say_why() -> None:
         SlidingEventTimeWindows.of(Time.seconds(10), Time.seconds(5), Time.seconds(5))
     with pytest.raises(UsageError, match="slide of a window must be above 0"):
         SlidingEventTimeWindows.of(Time.seconds(10), Time.seconds(0))
+
+
+@DISTURBED
+@pytest.mark.parametrize("kind", ["tumbling", "session", "timers"])
+def test_each_event_is_in_one_window_of_the_time_of_day(kind: str, seed: int, kill_share: float) -> None:
+    """An unbounded source; which window is the clock's affair, but each event is in one, whatever fails."""
+    values = visits(seed)
+    cluster = SteppedCluster(seed, commit_faults=0.05 if kill_share else 0.0)
+    cluster.topic("events", 2, values)
+    cluster.topic("out")
+    with executor_installed(cluster):
+        env = environment()
+        reader = KafkaSource.builder().set_topics("events").set_value_only_deserializer(JsonDeserializationSchema())
+        keyed = env.from_source(reader.build(), WatermarkStrategy.no_watermarks(), "events").key_by(lambda v: v["u"])
+        size = Time.milliseconds(200)
+        if kind == "timers":
+            results = keyed.process(Gather())
+        elif kind == "tumbling":
+            results = keyed.window(TumblingProcessingTimeWindows.of(size)).process(Report())
+        else:
+            results = keyed.window(ProcessingTimeSessionWindows.with_gap(size)).process(Report())
+        results.sink_to(sink("out"))
+        env.execute_async()
+    job = cluster.jobs[-1]
+
+    def numbers() -> list[int]:
+        for lane in job.lanes.values():
+            lane.parts.inputs.messages_max = 7
+        return [n for *_, its in cluster.values("out") for n in its]
+
+    job.run(lambda: len(numbers()) >= len(values), kill_share=kill_share)
+    later_ms = cluster.time.now_ms() + 1_000
+    job.run(lambda: cluster.time.now_ms() > later_ms)
+    assert sorted(numbers()) == list(range(len(values)))
+
+
+class Gather(KeyedProcessFunction):
+    """What came until a timer of the time of day."""
+
+    def open(self, runtime_context: Any) -> None:
+        self.numbers = runtime_context.get_list_state(ListStateDescriptor("numbers"))
+
+    def process_element(self, value: Any, ctx: Any) -> None:
+        self.numbers.add(value["n"])
+        timers = ctx.timer_service()
+        timers.register_processing_time_timer(timers.current_processing_time() // 100 * 100 + 100)
+
+    def on_timer(self, timestamp: int, ctx: Any) -> Iterable[Any]:
+        numbers = list(self.numbers.get())
+        self.numbers.clear()
+        yield [ctx.get_current_key(), timestamp, timestamp, numbers]

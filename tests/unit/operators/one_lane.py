@@ -51,6 +51,7 @@ class OneLane:
         taps: Sequence[int] | None = None,
         lane: int = 0,
         lanes: int = 1,
+        clock_ms: Callable[[], int] = lambda: 0,
     ) -> None:
         built, self._functions = [], {}
         for index, (fields, functions) in enumerate(operators):
@@ -69,7 +70,7 @@ class OneLane:
             )
         self.vertex = Vertex(id="v1", name="test", operators=tuple(built), lanes=lanes)
         self._taps = [len(built) - 1] if taps is None else list(taps)
-        self._lane, self._lanes = lane, lanes
+        self._lane, self._lanes, self._clock_ms = lane, lanes, clock_ms
         self.committed: dict[int, list[tuple[Any, int | None]]] = {n: [] for n in self._taps}
         self.printed: list[str] = []
         self.sink = Sink()
@@ -95,6 +96,7 @@ class OneLane:
             edge_writers={n: [self.edge_override or edge] for n, edge in self._edges.items()},
             sink_writer=self.sink,
             print_line=self.printed.append,
+            clock_ms=self._clock_ms,
         )
         self.chain.open()
         self._watermark = self._committed_watermark

@@ -17,6 +17,7 @@ from headrace.graph.keys import state_key
 from headrace.runtime.eventtime.generators import Generator, make_generator
 from headrace.runtime.files.sink import PartFiles
 from headrace.runtime.operators.attribution import LineMap
+from headrace.runtime.operators.by_clock import ClockedWindows
 from headrace.runtime.operators.context import (
     LaneRuntimeContext,
     Task,
@@ -27,9 +28,11 @@ from headrace.runtime.operators.context import (
 )
 from headrace.runtime.operators.keyed_process import KeyedProcessOperator
 from headrace.runtime.operators.running import aggregation
+from headrace.runtime.operators.session import SessionOperator
 from headrace.runtime.operators.sinks import collect_sink, file_sink, kafka_sink, print_sink
 from headrace.runtime.operators.source_code import VertexSource
-from headrace.runtime.operators.window_head import WindowHead, window_head
+from headrace.runtime.operators.window import WindowOperator
+from headrace.runtime.operators.window_head import window_head
 from headrace.runtime.ports import (
     MAX_WATERMARK,
     MIN_WATERMARK,
@@ -58,6 +61,11 @@ METHODS = {
 
 #: Table of what is not keyed: the watermark of the keyed head, and of each ``timestamps`` operator by its uid.
 EVENT_TIME_TABLE = "/event-time"
+
+#: How many timers and windows of the time of day fire in one turn of the lane; the rest in the next.
+TICK_ROWS_MAX = 10_000
+
+EventTimeHead = KeyedProcessOperator | WindowOperator | SessionOperator
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +131,8 @@ class FusedChain:
         self._current = CurrentKey()
         self._generators: dict[str, Generator] = {}
         self._middle: dict[int, Generator | None] = {}  #: of ``timestamps`` operators; None: no watermarks
-        self._head: KeyedProcessOperator | WindowHead | None = None
+        self._head: EventTimeHead | None = None
+        self._clocked: KeyedProcessOperator | ClockedWindows | None = None  #: a head that goes by the time of day
         self._watermark = MIN_WATERMARK
         self._opened: list[Any] = []
         self._committing: dict[int, PartFiles] = {}  #: sinks that write outside of the log, by operator
@@ -247,13 +256,24 @@ class FusedChain:
                 params: Any = operator.params
                 return aggregation(params["op"], params["field"])
             case OperatorKind.KEYED_PROCESS:
-                timers = Timers(self._tables.table(f"{operator.uid}/timers"))
-                head = KeyedProcessOperator(roles["process"], timers, self._current, self._names["out_0"])
-                self._head = head
+                head = KeyedProcessOperator(
+                    roles["process"],
+                    Timers(self._tables.table(f"{operator.uid}/timers")),
+                    Timers(self._tables.table(f"{operator.uid}/processing-timers")),
+                    self._current,
+                    self._names["out_0"],
+                    self._task.clock_ms,
+                )
+                self._head = self._clocked = head
                 return head.process
             case OperatorKind.WINDOW:
                 out, clock_ms = self._names["out_0"], self._task.clock_ms
-                self._head = window = window_head(operator, roles, self._tables, self._current, out, clock_ms)
+                current, tables = self._current, self._tables
+                window = window_head(operator, roles, tables, current, out, clock_ms, lambda: self._watermark)
+                if isinstance(window, ClockedWindows):
+                    self._clocked = window
+                else:
+                    self._head = window
                 return window.add_rows
             case _:
                 return None
@@ -284,12 +304,13 @@ class FusedChain:
     @property
     def late_dropped(self) -> int:
         """Records that came too late for their window, since this chain was opened."""
-        return 0 if self._head is None or isinstance(self._head, KeyedProcessOperator) else self._head.late_dropped
+        return 0 if self._head is None else self._head.late_dropped
 
     # ---- commits
 
     def due(self) -> bool:
-        return any(sink.due() for sink in self._committing.values())
+        fired = self._clocked is not None and self._run(self._clocked.tick, TICK_ROWS_MAX)
+        return fired or any(sink.due() for sink in self._committing.values())
 
     def prepare(self, c: int, *, final: bool) -> None:
         for sink in self._committing.values():
@@ -322,7 +343,7 @@ class FusedChain:
         self._watermark = watermark_ms
         return True
 
-    def _advance_head(self, head: KeyedProcessOperator | WindowHead, watermark_ms: int, rows_max: int) -> bool:
+    def _advance_head(self, head: EventTimeHead, watermark_ms: int, rows_max: int) -> bool:
         """Fire up to the watermark. How far is state as well:
 
         ``firing``   a firing that was cut short goes on after a restart, and rows stay late for it meanwhile

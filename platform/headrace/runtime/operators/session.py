@@ -201,6 +201,10 @@ class SessionOperator:
 
     # ---- firing
 
+    def due(self, watermark_ms: int) -> bool:
+        """Whether this watermark may fire something."""
+        return self._agenda.due(watermark_ms)
+
     def advance(self, watermark_ms: int, rows_max: int) -> bool:
         """Fire and drop what the watermark passed; False when ``rows_max`` firings were reached first."""
         self.watermark = watermark_ms

@@ -130,6 +130,11 @@ class WindowOperator:
 
     # ---- firing
 
+    def due(self, watermark_ms: int) -> bool:
+        """Whether this watermark fires something."""
+        start = self._due.first()
+        return start is not None and self._windows.last_moment(start) <= watermark_ms
+
     def advance(self, watermark_ms: int, rows_max: int) -> bool:
         """Fire and drop what the watermark passed; False when about ``rows_max`` firings were reached first."""
         self.watermark = watermark_ms

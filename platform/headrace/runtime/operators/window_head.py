@@ -8,6 +8,7 @@ from typing import Any
 from headrace.datastream.typed import AppliedWindow
 from headrace.graph.job_graph import Operator
 from headrace.runtime.eventtime.aligned import Aligned, Sliding, Tumbling
+from headrace.runtime.operators.by_clock import ClockedWindows
 from headrace.runtime.operators.context import call_of
 from headrace.runtime.operators.evaluation import Accumulation, Evaluation, of_aggregate, of_reduce
 from headrace.runtime.operators.session import SessionOperator, dynamic_gap, fixed_gap
@@ -15,7 +16,7 @@ from headrace.runtime.operators.window import WindowOperator
 from headrace.runtime.state.keyed import CurrentKey
 from headrace.runtime.state.tables import Tables
 
-WindowHead = WindowOperator | SessionOperator
+WindowHead = WindowOperator | SessionOperator | ClockedWindows
 
 
 def window_head(
@@ -25,8 +26,12 @@ def window_head(
     current: CurrentKey,
     emit: Callable[[Any, int], None],
     clock_ms: Callable[[], int],
+    watermark: Callable[[], int],
 ) -> WindowHead:
-    """The operator, over the tables as they are. ``roles``: the user's functions; ``emit`` takes what fires."""
+    """The operator, over the tables as they are. ``roles``: the user's functions; ``emit`` takes what fires.
+
+    ``watermark``: the vertex's, for functions of windows that do not go by it.
+    """
     params: Any = operator.params
     assigner = params["assigner"]
     lateness_ms = int(params.get("allowed_lateness_ms") or 0)
@@ -42,10 +47,16 @@ def window_head(
         late_tag=params.get("late_tag"),
         merging=sessions,
     )
+    windows: WindowOperator | SessionOperator
     if sessions:
         gap_of = dynamic_gap(call_of(roles["gap"], "extract")) if "gap" in roles else fixed_gap(assigner["gap_ms"])
-        return SessionOperator(gap_of, lateness_ms, tables, operator.uid, evaluation, emit)
-    return WindowOperator(_aligned(assigner, lateness_ms), tables, operator.uid, evaluation, emit)
+        windows = SessionOperator(gap_of, lateness_ms, tables, operator.uid, evaluation, emit)
+    else:
+        windows = WindowOperator(_aligned(assigner, lateness_ms), tables, operator.uid, evaluation, emit)
+    if not assigner["kind"].endswith("_processing_time"):
+        return windows
+    evaluation.watermark = watermark
+    return ClockedWindows(windows, clock_ms)
 
 
 def _accumulation(roles: Mapping[str, Any]) -> Accumulation | None:
@@ -57,9 +68,9 @@ def _accumulation(roles: Mapping[str, Any]) -> Accumulation | None:
 def _aligned(assigner: Mapping[str, Any], lateness_ms: int) -> Aligned:
     size_ms, offset_ms = assigner["size_ms"], assigner.get("offset_ms") or 0
     match assigner["kind"]:
-        case "tumbling_event_time":
+        case "tumbling_event_time" | "tumbling_processing_time":
             return Tumbling(size_ms, offset_ms, lateness_ms)
-        case "sliding_event_time":
+        case "sliding_event_time" | "sliding_processing_time":
             return Sliding(size_ms, assigner["slide_ms"], offset_ms, lateness_ms)
         case kind:
             raise ValueError(f"unknown window assigner {kind!r}")
