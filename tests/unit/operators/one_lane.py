@@ -9,6 +9,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from headrace.clock import now_ms
 from headrace.graph.job_graph import Operator, OperatorKind, Vertex
 from headrace.runtime.operators.chain import EVENT_TIME_TABLE, make_chain
 from headrace.runtime.ports import MIN_WATERMARK
@@ -51,7 +52,7 @@ class OneLane:
         taps: Sequence[int] | None = None,
         lane: int = 0,
         lanes: int = 1,
-        clock_ms: Callable[[], int] = lambda: 0,
+        clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         built, self._functions = [], {}
         for index, (fields, functions) in enumerate(operators):
