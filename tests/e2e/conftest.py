@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -28,3 +29,10 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
             print(f"\n    {text}", flush=True)
 
     return say
+
+
+@pytest.fixture
+def silent_index() -> Iterator[str]:
+    """URL of a package index that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"

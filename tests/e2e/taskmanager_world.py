@@ -118,6 +118,7 @@ class World:
         desired: str = "RUNNING",
         config: dict[str, str] | None = None,
         code: UploadedCode | None = None,
+        dependencies: UploadedCode | None = None,
     ) -> Plan:
         """Claim the job when nobody has, and write its next plan."""
         if job not in self.epochs:
@@ -125,7 +126,7 @@ class World:
         number = self.numbers[job] = self.numbers.get(job, 0) + 1
         epoch = self.epochs[job]
         written = plan(places, job=job, epoch=epoch, number=number, desired=desired, code=code)
-        written = written.model_copy(update={"config": config or {}})
+        written = written.model_copy(update={"config": config or {}, "dependencies": dependencies})
         await self.append(self.topics.plans, job, plan_key(job, epoch), written.model_dump_json())
         return written
 

@@ -5,6 +5,7 @@ Another job runs all the while in the other slot; none of this may disturb it.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def environment_of(lines: list[str]) -> Path:
 def test_a_job_with_requirements_runs_in_an_environment_that_the_next_one_finds(
     site: Site, tmp_path: Path, wheels: Path
 ) -> None:
-    needs = requirements(tmp_path, "shapes==1.0\n")
+    needs = requirements(tmp_path, f"shapes==1.0  # {uuid.uuid4().hex}: never installed before\n")
     run = ("submit", NEEDY, "--requirements", needs, "--wheels", str(wheels), "--wait", "--json")
     first = site.streamctl(*run, "--", "package")
     assert first.status == 0, first
@@ -84,11 +85,12 @@ def test_a_job_with_requirements_runs_in_an_environment_that_the_next_one_finds(
     folder = environment_of(lines)
     assert folder.parent.name == "environments" and (folder / "pyvenv.cfg").is_file()
     made = folder.stat().st_ino, (folder / "pyvenv.cfg").stat().st_mtime_ns
+    others = sorted(path.name for path in folder.parent.iterdir() if path.is_dir())
     again = site.streamctl("submit", NEEDY, "-pyreq", f"{needs}#{wheels}", "--wait", "--json", "--", "package")
     assert again.status == 0, again
     assert environment_of(printed(site, again)) == folder
     assert (folder.stat().st_ino, (folder / "pyvenv.cfg").stat().st_mtime_ns) == made
-    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
+    assert sorted(path.name for path in folder.parent.iterdir() if path.is_dir()) == others
 
 
 def test_requirements_that_cannot_be_met_fail_the_job_with_the_reason(
@@ -103,6 +105,18 @@ def test_requirements_that_cannot_be_met_fail_the_job_with_the_reason(
     record = site.job(said.last["job_id"])
     assert record is not None and record.status == "FAILED"
     assert {lane.attempt for lane in record.lanes.values()} == {"1.0"}, "not tried again"
+
+
+def test_while_its_requirements_are_installed_the_job_says_so_and_can_be_cancelled(
+    site: Site, tmp_path: Path, silent_index: str
+) -> None:
+    needs = requirements(tmp_path, f"-i {silent_index}\nshapes\n")
+    said = site.streamctl("submit", NEEDY, "--requirements", needs, "--timeout", "5", "--json", "--", "package")
+    assert said.status == 4, said
+    message = said.last["error"]["message"]
+    assert "waiting for 1 of 1 lanes to start: installing its requirements" in message, message
+    assert site.streamctl("cancel", said.last["job_id"]).status == 0
+    site.until(lambda: site.free_slots() == 1, "its slot is free again")
 
 
 def test_files_go_along_and_are_files_there(site: Site, tmp_path: Path) -> None:

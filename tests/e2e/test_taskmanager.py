@@ -16,6 +16,7 @@ from tests.waiting import until
 
 from headrace.errors import UsageError
 from headrace.protocol.control import LaneRefused, LaneStateChanged, TaskManagerReport
+from headrace.protocol.dependency_archive import Archive
 from headrace.protocol.states import LaneState
 from headrace.protocol.submission import UploadedCode
 from headrace.taskmanager.service import TaskManager
@@ -256,6 +257,31 @@ def test_code_that_is_not_there_fails_the_lane_for_good(run: Run) -> None:
             (event,) = [e for e in await world.events(job) if isinstance(e, LaneStateChanged)]
             assert event.fatal and event.failure is not None
             assert "1 of 1 chunks are missing" in event.failure.error
+
+    run(story)
+
+
+def test_a_taskmanager_that_leaves_does_not_wait_for_an_environment(run: Run, silent_index: str) -> None:
+    async def story(world: World) -> None:
+        job = new_job()
+        packed = Archive(f"-i {silent_index}\nshapes\n").pack()
+        sha256 = hashlib.sha256(packed).hexdigest()
+        offset = await world.log.append(world.topics.artifacts, 0, f"{sha256}/0", packed)
+        needs = UploadedCode(sha256=sha256, offset=offset, chunks=1)
+        me = psutil.Process()
+        async with world.taskmanager():
+            await world.plan({"v0/0": ("tm1", 0, 1)}, job=job, dependencies=needs)
+
+            async def told() -> bool:
+                events = [event for event in await world.events(job) if isinstance(event, LaneStateChanged)]
+                return any(event.reason == "installing its requirements" for event in events)
+
+            await until(told)
+            await until(lambda: [child for child in me.children() if "uv" in child.name()])
+        # it has left, within the time that the world gives it
+        assert [child for child in me.children() if "uv" in child.name()] == []
+        kept = world.settings.cache_dir / "environments"
+        assert [path for path in kept.iterdir() if path.is_dir()] == []
 
     run(story)
 
