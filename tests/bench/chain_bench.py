@@ -139,6 +139,9 @@ class ListMean(Mean):
         accumulator[1] += 1
         return accumulator
 
+    def merge(self, acc_a: Any, acc_b: Any) -> Any:
+        return [acc_a[0] + acc_b[0], acc_a[1] + acc_b[1]]
+
 
 class Last:
     def process(self, key: Any, context: Any, elements: Any) -> Any:
@@ -153,12 +156,18 @@ def bench_window() -> None:
     times = [1_700_000_000_000 + n // 2 + rng.randrange(200) for n in range(ROWS)]
     assigner = {"kind": "tumbling_event_time", "size_ms": 10_000, "offset_ms": 0}
 
-    def window(functions: dict[str, Any], lateness: int = 0) -> OneLane:
-        return OneLane(op("window", functions, assigner=assigner, evaluation=list(functions),
+    def window(functions: dict[str, Any], lateness: int, kind: dict[str, Any]) -> OneLane:
+        return OneLane(op("window", functions, assigner=kind, evaluation=list(functions),
                           allowed_lateness_ms=lateness))  # fmt: skip
 
-    def run(name: str, functions: dict[str, Any], lateness: int = 0, its_keys: list[Any] = keys) -> None:
-        lane = window(functions, lateness)
+    def run(
+        name: str,
+        functions: dict[str, Any],
+        lateness: int = 0,
+        its_keys: list[Any] = keys,
+        kind: dict[str, Any] = assigner,
+    ) -> None:
+        lane = window(functions, lateness, kind)
         base = 0
 
         def rows() -> None:
@@ -184,6 +193,12 @@ def bench_window() -> None:
     run("aggregate, list accumulator", {"aggregate": ListMean()})
     run("aggregate, allowed lateness", {"aggregate": Mean()}, 5_000)
     run("process (elements kept)", {"process": Last()})
+    sliding = {"kind": "sliding_event_time", "size_ms": 10_000, "slide_ms": 2_500}
+    run("sliding, 4 for each row, reduce", {"reduce": lambda a, b: a + b}, kind=sliding)
+    sessions = {"kind": "session_event_time", "gap_ms": 2_000}
+    run("session reduce", {"reduce": lambda a, b: a + b}, kind=sessions)
+    run("session aggregate, list accumulator", {"aggregate": ListMean()}, kind=sessions)
+    run("session process (elements kept)", {"process": Last()}, kind=sessions)
 
 
 class Count(KeyedProcessFunction):

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from headrace.datastream.functions import AggregateFunction, KeyedStateStore, ProcessWindowFunction
 from headrace.datastream.output_tag import OutputTag
-from headrace.datastream.window import Window
+from headrace.datastream.window import TimeWindow
 from headrace.errors import UsageError
 from headrace.graph.keys import key_of_state
 from headrace.runtime.operators.context import call_of
@@ -73,7 +73,7 @@ class _Context(ProcessWindowFunction.Context[Any]):
         watermark: Callable[[], int],
         clock_ms: Callable[[], int],
     ) -> None:
-        self.current_window: Any = None
+        self.current_window: TimeWindow | None = None
         self._global = global_state
         self._of_window = window_state
         self._watermark = watermark
@@ -125,24 +125,24 @@ class Evaluation:
         of_window: Any = _NoWindowState() if merging else TableStateStore(tables, uid, self._window_key, "window-")
         self._context = _Context(TableStateStore(tables, uid, current), of_window, lambda: self.watermark(), clock_ms)
 
-    def outputs(self, key: Any, start: int, window: Window, results: list[Any]) -> Iterable[Any]:
+    def outputs(self, key: Any, start: int, end: int, results: list[Any]) -> Iterable[Any]:
         """What the window of this state key gives for these results of its accumulator, or elements."""
         if self._process is None:
             return results
-        self._enter(key, start, window)
+        self._enter(key, start, end)
         outputs: Iterable[Any] | None = self._process(key_of_state(key), self._context, results)
         return () if outputs is None else outputs
 
-    def over(self, key: Any, start: int, window: Window) -> None:
+    def over(self, key: Any, start: int, end: int) -> None:
         """The window of this state key is no more; to be called when ``clears``."""
         assert self._clear is not None
-        self._enter(key, start, window)
+        self._enter(key, start, end)
         self._clear(self._context)
 
-    def _enter(self, key: Any, start: int, window: Window) -> None:
+    def _enter(self, key: Any, start: int, end: int) -> None:
         self._current.state_key = key
         self._window_key.state_key = (start, key)
-        self._context.current_window = window
+        self._context.current_window = TimeWindow(start, end)
 
 
 def _clear_of(function: Any) -> Callable[[Any], None] | None:

@@ -20,7 +20,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from headrace.datastream.window import TimeWindow
 from headrace.errors import UsageError
 from headrace.graph.keys import state_key
 from headrace.runtime.operators.evaluation import Evaluation, Fired, event_time_missing
@@ -106,7 +105,9 @@ class SessionOperator:
         evaluation.watermark = lambda: self.watermark
         self._emit = emit
         self._behind = True  #: what the watermark has passed may not have fired yet
-        self._starts: dict[Any, list[int]] = {key: sorted(space) for key, space in self._table.spaces.items()}
+        self._starts: dict[Any, list[int]] = {
+            key: sorted(space) for key, space in self._table.spaces.items() if space
+        }
         self._sessions = sum(map(len, self._starts.values()))
         self._agenda = self._new_agenda()
 
@@ -117,16 +118,36 @@ class SessionOperator:
         if None in times:
             raise event_time_missing()
         fired: Fired = []
-        gap_of = self._gap_of
+        gap_of, all_starts, spaces = self._gap_of, self._starts, self._table.spaces
         for key, value, time in zip(keys, values, times, strict=True):
             if type(key) is not str:
                 key = state_key(key)
             if self._behind:
                 fired += self._settle(key)
-            self._add(key, value, time, time + gap_of(value), fired)
+            end = time + gap_of(value)
+            starts = all_starts.get(key)
+            if starts is not None and starts[-1] <= time:
+                session: Session = spaces[key][starts[-1]]
+                if time <= session.end and not session.fired:
+                    self._extend(key, starts[-1], session, value, end)
+                    continue
+            self._add(key, value, time, end, fired)
         if len(self._agenda) > 2 * self._sessions + STALE_MAX:
             self._agenda = self._new_agenda()
         return fired
+
+    def _extend(self, key: Any, start: int, session: Session, value: Any, end: int) -> None:
+        """The most common case: the element falls into its key's last session, which has still to fire."""
+        space, undo = self._table.enter(key)
+        accumulator = session.accumulator
+        if start not in undo:
+            undo[start] = session
+            accumulator = isolated(accumulator)
+        if self._accumulation is None:
+            self._keep(key, accumulator[-1], value)
+        else:
+            accumulator = self._accumulation.add(value, accumulator)
+        space[start] = Session(max(end, session.end), False, accumulator)
 
     def _add(self, key: Any, value: Any, start: int, end: int, fired: Fired) -> None:
         space = self._table.space(key)
@@ -167,10 +188,7 @@ class SessionOperator:
         """The accumulator of the sessions that became one, in the order of their starts, and the new value."""
         if self._accumulation is None:
             segments = tuple(segment for part in parts for segment in part.accumulator) or (start,)
-            elements, replaced = self._elements.enter((segments[-1], key))
-            index = len(elements)
-            replaced.setdefault(index, MISSING)
-            elements[index] = value
+            self._keep(key, segments[-1], value)
             return segments
         if not parts:
             return self._accumulation.first(value)
@@ -178,6 +196,12 @@ class SessionOperator:
         for part in parts[1:]:
             accumulator = self._accumulation.merge(accumulator, part.accumulator)
         return self._accumulation.add(value, accumulator)
+
+    def _keep(self, key: Any, segment: int, value: Any) -> None:
+        elements, replaced = self._elements.enter((segment, key))
+        index = len(elements)
+        replaced.setdefault(index, MISSING)
+        elements[index] = value
 
     def _late(self, value: Any, time: int, fired: Fired) -> None:
         if self._evaluation.late_tag is None:
@@ -250,9 +274,8 @@ class SessionOperator:
                 space = self._elements.space((segment, key))
                 results += [space[index] for index in range(len(space))]
             results = isolated(results)
-        window = TimeWindow(start, session.end)
-        last = window.max_timestamp()
-        return [(value, last) for value in self._evaluation.outputs(key, start, window, results)]
+        last = session.end - 1
+        return [(value, last) for value in self._evaluation.outputs(key, start, session.end, results)]
 
     def _forget(self, key: Any, start: int, session: Session) -> None:
         self._table.delete(key, start)
@@ -265,7 +288,7 @@ class SessionOperator:
             del self._starts[key]
         self._sessions -= 1
         if self._evaluation.clears:
-            self._evaluation.over(key, start, TimeWindow(start, session.end))
+            self._evaluation.over(key, start, session.end)
 
     def _gone(self, end: int) -> bool:
         return end - 1 + self._lateness_ms <= self.watermark

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
-from headrace.datastream.window import TimeWindow
 from headrace.graph.keys import state_key
 from headrace.runtime.eventtime.aligned import Aligned, Sliding
 from headrace.runtime.operators.evaluation import Evaluation, Fired, event_time_missing
@@ -171,25 +170,21 @@ class WindowOperator:
 
     def _fire(self, start: int, key: Any) -> Fired:
         """What the window of one key gives now."""
-        window = self._window(start)
         results: list[Any]
         if self._accumulation is not None:
             results = [self._accumulation.result(self._values.get(start, key))]
         else:
             space = self._elements.space((start, key))
             results = isolated([space[index] for index in range(len(space))])
-        last = window.max_timestamp()
-        return [(value, last) for value in self._evaluation.outputs(key, start, window, results)]
+        last = self._windows.last_moment(start)
+        return [(value, last) for value in self._evaluation.outputs(key, start, last + 1, results)]
 
     def _forget(self, start: int, key: Any) -> None:
         """The window of this key is over."""
         if self._accumulation is None:
             self._elements.drop((start, key))
         if self._evaluation.clears:
-            self._evaluation.over(key, start, self._window(start))
-
-    def _window(self, start: int) -> TimeWindow:
-        return TimeWindow(start, start + self._windows.size_ms)
+            self._evaluation.over(key, start, self._windows.last_moment(start) + 1)
 
 
 def _state_key(key: Any) -> Any:
