@@ -28,12 +28,14 @@ class ExchangeInput:
         *,
         direct: bool = False,
         awaited: bool = False,
+        hint: str = "",
     ) -> None:
         """``edges``: each input edge with its exchange topic and its source lanes.
 
-        ``awaited``: windows of this lane wait for watermarks.
+        ``awaited``: windows of this lane wait for watermarks; ``hint`` is told when none has come.
         """
         self._awaited = awaited
+        self._hint = hint
         # At least once, messages come at their writers' pace and outside of transactions; else with their commits.
         self.fetching = (
             Fetching(committed=False, wait_ms=DIRECT_GATHER_MS, gather_bytes=GATHER_BYTES) if direct else Fetching()
@@ -101,7 +103,7 @@ class ExchangeInput:
         if not self._awaited:
             return ""
         edge_id, lane, watermark = self._watermarks.least()
-        heard = "none yet" if watermark == MIN_WATERMARK else f"at {in_words(watermark)}"
+        heard = f"none yet{self._hint}" if watermark == MIN_WATERMARK else f"at {in_words(watermark)}"
         return f"lane {self._edges[edge_id].source}/{lane}: {heard}"
 
     def ended(self, end_offsets: Mapping[Split, int]) -> bool:

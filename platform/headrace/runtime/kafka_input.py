@@ -206,6 +206,8 @@ class KafkaInput:
             return ""  # nobody asked for watermarks
         known = self._chain.split_watermarks()
         open_splits = [split for split in self._splits if not self._over(split_name(split))]
+        idle = self._idleness.idle(list(map(split_name, open_splits)), self._clock_s())
+        open_splits = [split for split in open_splits if split_name(split) not in idle]
         watermarks = {split: known.get(split_name(split), MIN_WATERMARK) for split in open_splits}
         least = min(watermarks.values(), default=MAX_WATERMARK)
         holders = sorted(split for split, watermark in watermarks.items() if watermark == least)

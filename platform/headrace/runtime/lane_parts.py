@@ -16,6 +16,7 @@ from headrace.protocol.topics import Topics, split_lane, transactional_id
 from headrace.protocol.worker_pipe import LaneTask
 from headrace.runtime.collection_input import CollectionInput
 from headrace.runtime.commit import SinkRecord
+from headrace.runtime.eventtime.held import NO_STRATEGY, has_strategy
 from headrace.runtime.exchange import EdgeBuffer
 from headrace.runtime.exchange_input import ExchangeInput
 from headrace.runtime.functions import CodeBundle, FunctionLoadError, as_callable, function_ids
@@ -185,6 +186,7 @@ class TaskParts:
             [(e, self._exchange(e), self._source_lanes(e)) for e in edges],
             direct=self.direct,
             awaited=any(map(_awaits_watermarks, self.vertex.operators)),
+            hint="" if has_strategy(self.graph, self.vertex.id) else NO_STRATEGY,
         )
 
     def _function(self, function_id: str) -> Any:

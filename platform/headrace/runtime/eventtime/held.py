@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from headrace.graph.job_graph import JobGraph
+
 #: Standing still for less is normal: out-of-order bounds, bursts, commits of other lanes.
 HELD_S = 10.0
 LOOK_S = 1.0
@@ -20,6 +22,24 @@ def in_words(watermark_ms: int) -> str:
         return f"{datetime.fromtimestamp(watermark_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
     except (ValueError, OverflowError, OSError):
         return str(watermark_ms)
+
+
+#: For windows before which nothing gives watermarks.
+NO_STRATEGY = (
+    "; no source before these windows has a WatermarkStrategy, so they fire at the end of the input only: give "
+    "from_source() one, or call assign_timestamps_and_watermarks()"
+)
+
+
+def has_strategy(graph: JobGraph, vertex_id: str) -> bool:
+    """Whether any operator before this vertex gives watermarks."""
+    before = {vertex_id}
+    for vertex in reversed(graph.vertices):  # in topological order: those that read a vertex come after it
+        if any(edge.target in before for edge in graph.outputs(vertex.id)):
+            before.add(vertex.id)
+            if any(operator.params.get("watermark") for operator in vertex.operators):
+                return True
+    return False
 
 
 class HeldWatermark:
