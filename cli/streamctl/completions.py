@@ -12,7 +12,10 @@ COMPLETE_VARIABLE = "_STREAMCTL_COMPLETE"
 
 
 def complete_job(incomplete: str) -> list[tuple[str, str]]:
-    """Ids that begin so, then names; the newest first. Each with what a shell may show beside it."""
+    """Ids that begin so, then names; the newest first. Each with what a shell may show beside it.
+
+    A name with a space in it would fall apart in a shell: its id stands for it.
+    """
     from headrace.errors import HeadraceError
     from streamctl import rest
     from streamctl.options import cluster_of
@@ -29,10 +32,13 @@ def complete_job(incomplete: str) -> list[tuple[str, str]]:
         for job_id, name, status in jobs
         if job_id.startswith(incomplete)
     ]
-    names = [
-        (name, f"{status}, {job_id[:ID_DIGITS]}") for job_id, name, status in jobs if name.startswith(incomplete)
+    if not incomplete:
+        return ids
+    return ids + [
+        (name if len(name.split()) == 1 else job_id[:ID_DIGITS], f"{name} ({status})")
+        for job_id, name, status in jobs
+        if name.startswith(incomplete)
     ]
-    return [*ids, *names] if incomplete else ids
 
 
 def enable_completions() -> None:

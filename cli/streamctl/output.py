@@ -88,6 +88,18 @@ class Output:
             sys.stderr.write(f"  {error.hint}\n")
         sys.stderr.flush()
 
+    def interrupted(self) -> None:
+        """Say that Ctrl-C ended the command, and what it leaves behind."""
+        if self.format is Format.JSON:
+            body: dict[str, JsonValue] = {
+                "code": "interrupted",
+                "message": "interrupted",
+                "hint": self.after_interrupt,
+            }
+            self.result({"error": body, **self.facts})
+        else:
+            self.note("interrupted" + (f"; {self.after_interrupt}" if self.after_interrupt else ""))
+
     @contextmanager
     def progress(self, text: str) -> Iterator[Progress]:
         """Show a wait: a spinner on a terminal, else a line per change; silent with --json."""

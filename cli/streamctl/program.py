@@ -49,6 +49,7 @@ class Submission:
         self._output = output
         self._unended: list[SubmittedJob] = []
         self._jobs: list[SubmittedJob] = []
+        self._sending: Submit | None = None
         self.submitted = 0
 
     def submit(self, submit: Submit, code: bytes, *, wait: bool, dependencies: bytes = b"") -> SubmittedJob:
@@ -61,12 +62,12 @@ class Submission:
         self._output.facts.update({"job_id": submit.job_id, "name": submit.name})
         with self._output.progress(f"{submit.name}: submitting") as progress:
             again = self.options.job_id is not None
+            self._sending = submit
             _, events = self._client.submit(submit, code, dependencies=dependencies, again=again)
             self.submitted += 1
-            short = submit.job_id[:ID_DIGITS]
-            self._output.after_interrupt = f"job {short} runs on, `streamctl cancel {short}` ends it"
             job = SubmittedJob(submit, self._client, events, Lifecycle())
             self._jobs.append(job)
+            self._sending = None
             self._until_running(job, progress)
             if wait and self.options.wait:
                 self._until_ended(job, progress)
@@ -102,6 +103,17 @@ class Submission:
         for job in self._jobs:
             job.close_results()
 
+    def standing(self) -> str:
+        """What became of the jobs, for somebody who interrupts now; how to go on."""
+        told = [_standing(job) for job in self._jobs if not ended(job.lifecycle)]
+        if self._sending is not None:
+            job_id = self._sending.job_id
+            told.append(
+                f"job {job_id[:ID_DIGITS]} may have been submitted: `streamctl show {job_id}` tells, "
+                f"and submitting again with --job-id {job_id} is safe"
+            )
+        return "; ".join(told) or ("nothing runs on" if self._jobs else "nothing was submitted")
+
     def _as_asked(self, submit: Submit) -> Submit:
         options = self.options
         changes: dict[str, object] = {}
@@ -113,6 +125,10 @@ class Submission:
             changes["job_id"] = options.job_id
         return Submit.model_validate({**submit.model_dump(), **changes})
 
+    def tell_standing(self) -> None:
+        """Have the command say ``standing`` when it is interrupted."""
+        self._output.after_interrupt = self.standing()
+
     def _finish(self, job: SubmittedJob) -> None:
         job.events.close()
         status = str(job.lifecycle.status)
@@ -122,12 +138,29 @@ class Submission:
         )
 
 
+def _standing(job: SubmittedJob) -> str:
+    short = job.job_id[:ID_DIGITS]
+    if job.collects:
+        return f"job {short} is cancelled: only this script read its results"
+    if runs(job.lifecycle):
+        return f"job {short} runs on, `streamctl cancel {short}` ends it"
+    return f"job {short} stays and starts when it can; `streamctl show {short}` tells why not, `cancel` ends it"
+
+
 def run_program(submission: Submission, script: Path, arguments: list[str]) -> None:
     """Run the script with ``submission`` as its executor.
 
     Files of the job can be imported by the script. Raises what the script or its jobs raise, and UsageError
     ("script-no-execute") when it submits nothing.
     """
+    try:
+        _run_program(submission, script, arguments)
+    except KeyboardInterrupt:
+        submission.tell_standing()
+        raise
+
+
+def _run_program(submission: Submission, script: Path, arguments: list[str]) -> None:
     options = submission.options
     dependencies = Dependencies.of(Configuration(options.config))
     dependencies.asked()  # a mistake in requirements.txt is told before the script runs

@@ -37,7 +37,7 @@ class _Speaking:
             output.error(error)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            output.note("interrupted" + (f"; {output.after_interrupt}" if output.after_interrupt else ""))
+            output.interrupted()
             raise typer.Exit(EXIT_INTERRUPTED) from None
 
 

@@ -38,7 +38,9 @@ def cancel(
     job_id = find_job(cluster, job)
     output.facts["job_id"] = job_id
     client = JobsClient(lambda: connect_to(cluster), cluster.namespace)
+    output.after_interrupt = "the job may have been asked to end; asking again is safe"
     answer, events = client.cancel(job_id, new_request_id())
+    output.after_interrupt = "the job was asked to end and does so by itself"
     lifecycle = Lifecycle().after(answer)
     try:
         if wait:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from headrace.common import SimpleStringSchema, Types, WatermarkStrategy
-from headrace.datastream import StreamExecutionEnvironment
+from headrace.common import SimpleStringSchema, Time, Types, WatermarkStrategy
+from headrace.datastream import StreamExecutionEnvironment, TumblingEventTimeWindows
 from headrace.datastream.connectors.kafka import (
     KafkaOffsetResetStrategy,
     KafkaOffsetsInitializer,
@@ -84,6 +84,33 @@ def start_unstarted(pattern: str) -> UsageError:
     with pytest.raises(UsageError) as failed:
         start(SteppedCluster(), source().set_topic_pattern(pattern).build())
     return failed.value
+
+
+def test_more_lanes_than_partitions_are_idle_and_hold_no_window_back() -> None:
+    cluster = SteppedCluster()
+    cluster.topic("in", 2, [{"k": "a", "t": 100 * n} for n in range(20)])  # more may come: the end fires nothing here
+    cluster.topic("out")
+    env = StreamExecutionEnvironment.get_execution_environment().set_parallelism(4)
+    strategy = WatermarkStrategy.for_monotonous_timestamps().with_timestamp_assigner(lambda value, _: value["t"])
+    counts = (
+        env.from_source(source().set_topics("in").build(), strategy, "in")
+        .map(lambda value: (value["k"], 1))
+        .key_by(lambda pair: pair[0])
+        .window(TumblingEventTimeWindows.of(Time.milliseconds(500)))
+        .reduce(lambda one, other: (one[0], one[1] + other[1]))
+        .map(list)
+    )
+    schema = (
+        KafkaRecordSerializationSchema.builder()
+        .set_topic("out")
+        .set_value_serialization_schema(JsonSerializationSchema())
+        .build()
+    )
+    counts.sink_to(KafkaSink.builder().set_record_serializer(schema).build())
+    with executor_installed(cluster):
+        env.execute()
+    cluster.jobs[-1].run(lambda: len(cluster.values("out")) == 3)
+    assert cluster.values("out") == [["a", 5]] * 3
 
 
 def test_named_partitions_only() -> None:
