@@ -28,13 +28,14 @@ from streamctl.commands.version import version
 from streamctl.completions import enable_completions
 from streamctl.speaking import CONTEXT, SpeakingCommand, SpeakingGroup
 
+NAME = "streamctl"
 CLUSTER = "Local cluster"
 JOBS = "Jobs"
 PROCESSES = "Processes of a cluster"
 
 
 app = typer.Typer(
-    name="streamctl",
+    name=NAME,
     cls=SpeakingGroup,
     help="Stream processing jobs in Python on Apache Kafka.",
     no_args_is_help=True,
@@ -72,4 +73,4 @@ app.add_typer(config, name="config", rich_help_panel=PROCESSES)
 def main() -> None:
     """Entry point of the command ``streamctl``."""
     enable_completions()
-    app()
+    app(prog_name=NAME)

@@ -496,13 +496,18 @@ def test_doctor_when_a_control_topic_loses_records_by_itself_then_1(
 
 def test_completion_offers_ids_and_names_of_jobs(streamctl: Streamctl, topic: str) -> None:
     job = streamctl("submit", streamctl.script("job.py", ENDLESS), "--json", "--", "--topic", topic).last["job_id"]
-    streamctl.environment |= {"COMP_WORDS": "streamctl show endl", "COMP_CWORD": "2"}
-    streamctl.environment["_STREAMCTL_COMPLETE"] = "complete_bash"
-    assert streamctl().stdout.split() == ["endless"]
+    asking = {"COMP_WORDS": "streamctl show endl", "COMP_CWORD": "2", "_STREAMCTL_COMPLETE": "complete_bash"}
+    streamctl.environment |= asking
+    deadline = time.monotonic() + WAIT_S
+    while streamctl().stdout.split() != ["endless"]:  # REST has one second to answer
+        assert time.monotonic() < deadline
     streamctl.environment["COMP_WORDS"] = f"streamctl cancel {job[:5]}"
-    assert job[:12] in streamctl().stdout.split()
-    streamctl.environment |= {"HEADRACE_REST": "http://127.0.0.1:1"}
+    while job[:12] not in streamctl().stdout.split():
+        assert time.monotonic() < deadline
+    rest = streamctl.environment["HEADRACE_REST"]
+    streamctl.environment["HEADRACE_REST"] = "http://127.0.0.1:1"
     gone = streamctl()
     assert (gone.stdout.strip(), gone.stderr) == ("", "")
-    del streamctl.environment["_STREAMCTL_COMPLETE"]
-    streamctl.environment["HEADRACE_REST"] = streamctl.addresses.rest
+    streamctl.environment["HEADRACE_REST"] = rest
+    for name in asking:
+        del streamctl.environment[name]
