@@ -14,7 +14,7 @@ COMPLETE_VARIABLE = "_STREAMCTL_COMPLETE"
 def complete_job(incomplete: str) -> list[tuple[str, str]]:
     """Ids that begin so, then names; the newest first. Each with what a shell may show beside it.
 
-    A name with a space in it would fall apart in a shell: its id stands for it.
+    A name with a space in it would fall apart in a shell, and is left out.
     """
     from headrace.errors import HeadraceError
     from streamctl import rest
@@ -34,11 +34,12 @@ def complete_job(incomplete: str) -> list[tuple[str, str]]:
     ]
     if not incomplete:
         return ids
-    return ids + [
-        (name if len(name.split()) == 1 else job_id[:ID_DIGITS], f"{name} ({status})")
-        for job_id, name, status in jobs
-        if name.startswith(incomplete)
-    ]
+    names = {
+        name: f"{status}, {job_id[:ID_DIGITS]}"
+        for job_id, name, status in reversed(jobs)  # of jobs with one name, the newest is shown
+        if name.startswith(incomplete) and len(name.split()) == 1
+    }
+    return [*ids, *names.items()]
 
 
 def enable_completions() -> None:

@@ -500,7 +500,7 @@ def test_completion_offers_ids_and_names_of_jobs(streamctl: Streamctl, topic: st
     streamctl.environment |= asking
     deadline = time.monotonic() + WAIT_S
     while streamctl().stdout.split() != ["endless"]:  # REST has one second to answer
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, streamctl()
     streamctl.environment["COMP_WORDS"] = f"streamctl cancel {job[:5]}"
     while job[:12] not in streamctl().stdout.split():
         assert time.monotonic() < deadline

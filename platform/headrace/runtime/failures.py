@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from headrace.errors import HeadraceError
+from headrace.graph.keys import UnsupportedKeyError
 from headrace.log.lane import PositionLostError
 from headrace.runtime.exchange import ExchangeOrderError, RecordTooLargeError
 from headrace.runtime.functions import FunctionLoadError
@@ -45,6 +46,10 @@ def describe(error: BaseException) -> LaneFailure:
         if isinstance(cause, ModuleNotFoundError):
             line = f"module-missing: {error.operator!r} {missing(cause)} - {WAY_OUT}"
             return LaneFailure(line, text, user=True, retryable=False)
+        if isinstance(cause, HeadraceError | UnsupportedKeyError):
+            return LaneFailure(
+                _coded(error.operator, cause), text if _has_users(cause) else "", user=True, retryable=True
+            )
         return LaneFailure(f"{error.operator}: {error}", text, user=True, retryable=True)
     if isinstance(error, HeadraceError):
         return LaneFailure(error.line(), "", user=True, retryable=False)
@@ -52,6 +57,17 @@ def describe(error: BaseException) -> LaneFailure:
     retryable = error.retryable if isinstance(error, LaneFailedError) else not isinstance(error, FINAL)
     user = isinstance(error, FunctionLoadError | RecordTooLargeError)
     return LaneFailure(f"{type(error).__name__}: {error}", text, user=user, retryable=retryable)
+
+
+def _coded(operator: str, error: HeadraceError | UnsupportedKeyError) -> str:
+    """A mistake that has a code and a page, met at an operator: the code first, what to do last."""
+    hint = f" - {error.hint}" if isinstance(error, HeadraceError) and error.hint else ""
+    return f"{error.code}: {operator}: {error}{hint}"
+
+
+def _has_users(error: BaseException) -> bool:
+    frames = users_frames(error.__traceback__)
+    return frames is not None and not frames.tb_frame.f_globals.get("__name__", "").startswith("headrace.")
 
 
 def users_frames(frames: TracebackType | None) -> TracebackType | None:

@@ -20,13 +20,13 @@ from streamctl.completions import complete_job
 
 JOBS = [
     JobRecord(job_id=f"3f{n}" + "a" * 29, name=name, status=JobStatus.RUNNING).model_dump(mode="json")
-    for n, name in ((1, "counts"), (2, "two words"))
+    for n, name in ((1, "counts"), (2, "two words"), (3, "counts"))
 ]
 TOKEN = "right-token"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """A Dispatcher's REST with two jobs and a token."""
+    """A Dispatcher's REST with three jobs and a token."""
 
     def do_GET(self) -> None:
         status, answer = 200, {"jobs": JOBS}
@@ -73,8 +73,8 @@ def test_an_unknown_job_is_2_and_where_to_look(url: str) -> None:
 def test_an_ambiguous_prefix_is_2_and_names_the_candidates(url: str) -> None:
     status, said = run(url, "show", "3f")
     assert status == 2
-    assert "2 jobs fit '3f' [job-ambiguous]" in said
-    assert "3f1aaaaaaaaa (RUNNING), 3f2aaaaaaaaa (RUNNING)" in said
+    assert "3 jobs fit '3f' [job-ambiguous]" in said
+    assert "3f1aaaaaaaaa (RUNNING), 3f2aaaaaaaaa (RUNNING), 3f3aaaaaaaaa (RUNNING)" in said
 
 
 def test_a_wrong_token_is_2_and_says_how_to_give_the_right_one(url: str) -> None:
@@ -92,8 +92,9 @@ def test_a_shell_is_offered_ids_then_names_without_spaces(url: str, monkeypatch:
     monkeypatch.setenv("HEADRACE_BOOTSTRAP", "127.0.0.1:1")
     monkeypatch.setenv("HEADRACE_REST", url)
     monkeypatch.setenv("HEADRACE_REST_TOKEN", TOKEN)
-    assert complete_job("") == [("3f1aaaaaaaaa", "counts (RUNNING)"), ("3f2aaaaaaaaa", "two words (RUNNING)")]
-    assert complete_job("cou") == [("counts", "counts (RUNNING)")]
-    assert complete_job("two") == [("3f2aaaaaaaaa", "two words (RUNNING)")]
+    assert [job for job, _ in complete_job("")] == ["3f1aaaaaaaaa", "3f2aaaaaaaaa", "3f3aaaaaaaaa"]
+    assert complete_job("3f2") == [("3f2aaaaaaaaa", "two words (RUNNING)")]
+    assert complete_job("cou") == [("counts", "RUNNING, 3f1aaaaaaaaa")]
+    assert complete_job("two") == []
     monkeypatch.setenv("HEADRACE_REST_TOKEN", "wrong-token")
     assert complete_job("") == []

@@ -12,6 +12,7 @@ from tests.unit.operators.window_cases import EVALUATIONS, KEYS, canonical, dist
 
 from headrace.datastream.functions import ProcessWindowFunction, RuntimeContext
 from headrace.datastream.state import ReducingStateDescriptor, ValueStateDescriptor
+from headrace.runtime.failures import describe
 from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, UserCodeError
 
 
@@ -184,8 +185,11 @@ def test_a_watermark_below_the_one_being_fired_does_not_make_late_elements_timel
 
 def test_a_record_without_event_time_is_refused_in_plain_words() -> None:
     lane = OneLane(window("reduce"))
-    with pytest.raises(UserCodeError, match=r"(?i)event time"):
+    with pytest.raises(UserCodeError, match=r"(?i)event time") as failed:
         lane.rows(("a", 1, 5), ("a", 1, None))
+    told = describe(failed.value)
+    assert told.error.startswith("event-time-missing: ") and "timestamp assigner" in told.error
+    assert (told.user, told.traceback) == (True, "")
 
 
 def test_results_do_not_change_after_they_left() -> None:
