@@ -32,6 +32,7 @@ from headrace.runtime.lane_contract import Phase
 from headrace.runtime.lane_parts import TaskParts
 from headrace.runtime.output import OutputFile, capture, enter_lane
 from headrace.runtime.ownership import TRANSACTION_TIMEOUT_S
+from headrace.runtime.rate import Rate
 
 HEARTBEAT_S = 1.0
 METRICS_S = 0.5
@@ -66,6 +67,7 @@ class RunningLane:
         self.task = task
         self.parts: TaskParts | None = None
         self.lane: Lane | None = None
+        self.rate = Rate()  #: of records read
         self._connection = connection
         self._namespace = namespace
         self._reports = reports
@@ -133,7 +135,6 @@ class Worker:
         self._lanes: dict[str, RunningLane] = {}
         self._started_s = time.monotonic()
         self._wall_offset_s = time.time() - self._started_s
-        self._rates: dict[str, tuple[float, int]] = {}
 
     def run(self) -> None:
         """Until stdin closes or Exit comes."""
@@ -218,9 +219,7 @@ class Worker:
             if lane is None:
                 continue
             name = running.task.lane
-            before_s, before = self._rates.get(name, (now_s, lane.records_in))
-            rate = (lane.records_in - before) / (now_s - before_s) if now_s > before_s else 0.0
-            self._rates[name] = (now_s, lane.records_in)
+            rate = running.rate.per_s(now_s, lane.records_in)
             metrics[name] = json.dumps(
                 {
                     "attempt": running.task.attempt,

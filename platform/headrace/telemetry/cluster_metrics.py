@@ -110,7 +110,7 @@ def _lanes(snapshot: ClusterSnapshot) -> Iterator[Metric]:
     commits = counter("commits_total", "Commits of the present attempt of a lane.")
     late = counter("late_dropped_total", "Records too late for their window, of the present attempt of a lane.")
     restarts = counter("restarts_total", "Starts of a lane after its first, as its attempt number counts them.")
-    rate = gauge("records_in_per_second", "Records that a lane read per second, over its last report.")
+    rate = gauge("records_in_per_second", "Records that a lane read per second, over its last five seconds.")
     lag = gauge("lag_records", "Records of a source that wait to be read.")
     behind = gauge("watermark_lag_seconds", "Wall-clock time minus a lane's watermark; can be negative.")
     committed = gauge("last_commit_timestamp_seconds", "When a lane last committed, Unix time.")
