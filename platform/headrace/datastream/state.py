@@ -4,8 +4,8 @@ Descriptors are plain data. ``RuntimeContext.get_state`` and its like, called in
 reads and writes the value of the key in progress. State survives failures: it stands as of the last commit,
 together with the input positions and outputs of that commit.
 
-A value is copied by pickling when it is committed, not when it is set: change a value only before ``update`` (or
-``put``, ``add``), or call it again after a change.
+A handle keeps a copy of what it is given, and gives a copy of what it keeps; values that cannot change are shared.
+What is changed in place counts only when it is set again with ``update``, ``put`` or ``add``.
 """
 
 from __future__ import annotations
