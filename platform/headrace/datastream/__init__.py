@@ -26,6 +26,9 @@ from headrace.datastream.stream_execution_environment import StreamExecutionEnvi
 from headrace.datastream.time_domain import TimeDomain
 from headrace.datastream.timerservice import TimerService
 from headrace.datastream.window import (
+    CountSlidingWindowAssigner,
+    CountTumblingWindowAssigner,
+    CountWindow,
     EventTimeSessionWindows,
     MergingWindowAssigner,
     ProcessingTimeSessionWindows,
@@ -43,6 +46,9 @@ from headrace.datastream.windowed_stream import WindowedStream
 __all__ = [
     "AggregateFunction",
     "CloseableIterator",
+    "CountSlidingWindowAssigner",
+    "CountTumblingWindowAssigner",
+    "CountWindow",
     "DataStream",
     "DataStreamSink",
     "EventTimeSessionWindows",

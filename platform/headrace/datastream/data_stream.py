@@ -27,7 +27,7 @@ from headrace.datastream.functions import (
 from headrace.datastream.output_tag import OutputTag
 from headrace.datastream.transformation import Link, Transformation, checked_function, relinked, titled
 from headrace.datastream.typed import KeyedFilter, KeyedFlatMap, KeyedMap, TypedKey
-from headrace.datastream.window import WindowAssigner
+from headrace.datastream.window import CountSlidingWindowAssigner, CountTumblingWindowAssigner, WindowAssigner
 from headrace.datastream.windowed_stream import WindowedStream
 from headrace.graph.job_graph import SIDE_OUTPUTS, OperatorKind, Ship
 from headrace.graph.stream_graph import Chaining
@@ -357,6 +357,10 @@ class KeyedStream(DataStream):
                 f"{window_assigner!r:.80}"
             )
         return WindowedStream(self, window_assigner)
+
+    def count_window(self, size: int, slide: int = 0) -> WindowedStream:
+        """Each key's records in windows of ``size`` of them, a new one each ``slide``; 0: side by side."""
+        return self.window(CountSlidingWindowAssigner(size, slide) if slide else CountTumblingWindowAssigner(size))
 
     def rebalance(self) -> NoReturn:
         """Refused: the key decides where a record goes."""

@@ -12,6 +12,9 @@ from headrace.common.time import Duration, Time
 from headrace.datastream.transformation import checked_function
 
 __all__ = [
+    "CountSlidingWindowAssigner",
+    "CountTumblingWindowAssigner",
+    "CountWindow",
     "EventTimeSessionWindows",
     "MergingWindowAssigner",
     "ProcessingTimeSessionWindows",
@@ -40,6 +43,13 @@ class TimeWindow(Window):
     def max_timestamp(self) -> int:
         """The last moment that is in the window; its results have this event time."""
         return self.end - 1
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class CountWindow(Window):
+    """A window of so many elements of a key; ``id`` counts the key's windows from 0."""
+
+    id: int
 
 
 class WindowAssigner:
@@ -209,6 +219,40 @@ class ProcessingTimeSessionWindows(_Sessions):
     ) -> ProcessingTimeSessionWindows:
         """Sessions that are over when nothing came for as long as their values say, in ms."""
         return cls(_extractor("with_dynamic_gap", time_gap_extractor))
+
+
+class CountSlidingWindowAssigner(WindowAssigner):
+    """Windows of ``window_size`` elements of a key, a new one each ``window_slide`` elements.
+
+    A window fires with its last element, and only when it is full; the rest at the end never fires. Results have the
+    event time of the element that filled their window.
+    """
+
+    def __init__(self, window_size: int, window_slide: int) -> None:
+        self.window_size = _elements("the size of a count window", window_size)
+        self.window_slide = _elements("the slide of a count window", window_slide)
+
+    def params(self) -> dict[str, str | int]:
+        return {"kind": "count", "size": self.window_size, "slide": self.window_slide}
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({self.window_size} each {self.window_slide})"
+
+
+class CountTumblingWindowAssigner(CountSlidingWindowAssigner):
+    """Windows of ``window_size`` elements of a key, one after the other; see CountSlidingWindowAssigner."""
+
+    def __init__(self, window_size: int) -> None:
+        super().__init__(window_size, window_size)
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({self.window_size})"
+
+
+def _elements(what: str, number: int) -> int:
+    if type(number) is not int or number <= 0:
+        raise wrong(f"{what} must be a number of elements above 0, not {number!r:.60}")
+    return number
 
 
 def _extractor(method: str, extractor: Any) -> Any:

@@ -49,6 +49,9 @@ PYFLINK = {
     "headrace.datastream.time_domain": ["TimeDomain"],
     "headrace.datastream.timerservice": ["TimerService"],
     "headrace.datastream.window": [
+        "CountSlidingWindowAssigner",
+        "CountTumblingWindowAssigner",
+        "CountWindow",
         "EventTimeSessionWindows",
         "MergingWindowAssigner",
         "SessionWindowTimeGapExtractor",

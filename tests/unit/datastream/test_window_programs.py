@@ -379,3 +379,18 @@ class Gather(KeyedProcessFunction):
         numbers = list(self.numbers.get())
         self.numbers.clear()
         yield [ctx.get_current_key(), timestamp, timestamp, numbers]
+
+
+def test_count_windows_of_a_program() -> None:
+    cluster = SteppedCluster()
+    with executor_installed(cluster):
+        keyed = environment().set_parallelism(1).from_collection([1, 2, 3, 4, 5, 6, 7]).key_by(lambda v: v % 2)
+        keyed.count_window(3).reduce(lambda a, b: a + b).print("three")
+        keyed.count_window(2, 1).reduce(lambda a, b: a * b).print("pairs")
+        keyed.get_execution_environment().execute_async()
+    cluster.jobs[-1].run()
+    assert printed(cluster) == [
+        *["pairs> 15", "pairs> 24", "pairs> 3", "pairs> 35", "pairs> 8", "three> 12", "three> 9"],
+    ]
+    with pytest.raises(UsageError, match="number of elements above 0"):
+        keyed.count_window(0)

@@ -26,6 +26,7 @@ from headrace.runtime.operators.context import (
     close_function,
     open_function,
 )
+from headrace.runtime.operators.count_window import CountOperator
 from headrace.runtime.operators.keyed_process import KeyedProcessOperator
 from headrace.runtime.operators.running import aggregation
 from headrace.runtime.operators.session import SessionOperator
@@ -65,7 +66,7 @@ EVENT_TIME_TABLE = "/event-time"
 #: How many timers and windows of the time of day fire in one turn of the lane; the rest in the next.
 TICK_ROWS_MAX = 10_000
 
-EventTimeHead = KeyedProcessOperator | WindowOperator | SessionOperator
+EventTimeHead = KeyedProcessOperator | WindowOperator | SessionOperator | CountOperator
 
 log = logging.getLogger(__name__)
 

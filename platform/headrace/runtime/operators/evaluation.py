@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from headrace.datastream.functions import AggregateFunction, KeyedStateStore, ProcessWindowFunction
 from headrace.datastream.output_tag import OutputTag
-from headrace.datastream.window import TimeWindow
+from headrace.datastream.window import TimeWindow, Window
 from headrace.errors import UsageError
 from headrace.graph.keys import key_of_state
 from headrace.runtime.operators.context import call_of
@@ -73,7 +73,7 @@ class _Context(ProcessWindowFunction.Context[Any]):
         watermark: Callable[[], int],
         clock_ms: Callable[[], int],
     ) -> None:
-        self.current_window: TimeWindow | None = None
+        self.current_window: Window | None = None
         self._global = global_state
         self._of_window = window_state
         self._watermark = watermark
@@ -99,6 +99,7 @@ class Evaluation:
     """The functions of one window operator, for one key and window at a time.
 
     ``function``: a ProcessWindowFunction or f(key, context, elements), None to give results as they are.
+    ``window_of`` makes the window that functions see of its start and end.
     ``late_tag``: id of the side output that takes what comes too late, None to drop it.
     """
 
@@ -113,10 +114,12 @@ class Evaluation:
         clock_ms: Callable[[], int],
         late_tag: str | None = None,
         merging: bool = False,
+        window_of: Callable[[int, int], Window] = TimeWindow,
     ) -> None:
         self.accumulation = accumulation
         self.watermark: Callable[[], int] = lambda: 0  #: what the context tells; set by the operator
         self.late_tag = None if late_tag is None else OutputTag(late_tag)
+        self._window_of = window_of
         self._current = current
         self._window_key = CurrentKey()
         self._process = None if function is None else call_of(function, "process")
@@ -142,7 +145,7 @@ class Evaluation:
     def _enter(self, key: Any, start: int, end: int) -> None:
         self._current.state_key = key
         self._window_key.state_key = (start, key)
-        self._context.current_window = TimeWindow(start, end)
+        self._context.current_window = self._window_of(start, end)
 
 
 def _clear_of(function: Any) -> Callable[[Any], None] | None:

@@ -6,17 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace.datastream.typed import AppliedWindow
+from headrace.datastream.window import CountWindow, TimeWindow
 from headrace.graph.job_graph import Operator
 from headrace.runtime.eventtime.aligned import Aligned, Sliding, Tumbling
 from headrace.runtime.operators.by_clock import ClockedWindows
 from headrace.runtime.operators.context import call_of
+from headrace.runtime.operators.count_window import CountOperator
 from headrace.runtime.operators.evaluation import Accumulation, Evaluation, of_aggregate, of_reduce
 from headrace.runtime.operators.session import SessionOperator, dynamic_gap, fixed_gap
 from headrace.runtime.operators.window import WindowOperator
 from headrace.runtime.state.keyed import CurrentKey
 from headrace.runtime.state.tables import Tables
 
-WindowHead = WindowOperator | SessionOperator | ClockedWindows
+WindowHead = WindowOperator | SessionOperator | CountOperator | ClockedWindows
 
 
 def window_head(
@@ -46,7 +48,10 @@ def window_head(
         clock_ms=clock_ms,
         late_tag=params.get("late_tag"),
         merging=sessions,
+        window_of=(lambda number, _end: CountWindow(number)) if assigner["kind"] == "count" else TimeWindow,
     )
+    if assigner["kind"] == "count":
+        return CountOperator(assigner["size"], assigner["slide"], tables, operator.uid, evaluation)
     windows: WindowOperator | SessionOperator
     if sessions:
         gap_of = dynamic_gap(call_of(roles["gap"], "extract")) if "gap" in roles else fixed_gap(assigner["gap_ms"])
