@@ -120,7 +120,10 @@ SITUATIONS = (
         "window that does not fire",
         None,
         None,
-        (f"{SUBMISSIONS}::test_a_watermark_that_is_held_names_the_idle_partition_and_the_windows_that_wait",),
+        (
+            f"{SUBMISSIONS}::test_a_watermark_that_is_held_names_the_idle_partition_and_the_windows_that_wait",
+            "tests/unit/runtime/test_waiting_windows.py::test_windows_without_any_watermark_strategy_say_so",
+        ),
     ),
     Situation(
         "too few slots", "job-not-running-yet", 4, (f"{SUBMISSIONS}::test_too_few_slots_are_waited_for_and_said",)
