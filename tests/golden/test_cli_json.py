@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer
 from pydantic import TypeAdapter
+from tests.golden.test_cli_text import run
 
+from headrace.embedded.cluster_files import ClusterSpec, ClusterState, Ports, ServiceState, ServiceStatus
 from headrace.graph.job_graph import JobGraph
 from headrace.rest.models import JobTopics, LogLine
 from streamctl.app import app
 from streamctl.json_schemas import SCHEMAS, ErrorReport, Report
+from streamctl.local_cluster import ClusterHealth, ClusterReport
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli-json.md"
 HEAD = """# What `--json` prints
@@ -112,3 +117,46 @@ def test_models_of_the_command_line_know_every_field_they_print() -> None:
     """Else an undocumented field could slip out; REST's own models are kept by its tests."""
     own = [model for model in SCHEMAS.values() if model not in (JobTopics, LogLine)]
     assert ErrorReport in own and all(model.model_config.get("extra") == "forbid" for model in own)
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("version", 0),
+        ("config show", 0),
+        ("config explain slots", 0),
+        ("config explain nothing", 2),
+        ("status", 3),
+        ("down", 0),
+        ("health taskmanager", 3),
+        ("list", 3),
+    ],
+)
+def test_what_is_printed_has_its_documented_form(line: str, status: int, tmp_path: Path) -> None:
+    found, printed = run(*line.split(), "--json", HEADRACE_STATE_DIR=str(tmp_path))
+    assert found == status, printed
+    answer = json.loads(printed)
+    name = "any, when it fails" if "error" in answer else " ".join(line.split()[: 2 if "config" in line else 1])
+    SCHEMAS[name].model_validate(answer)
+
+
+def test_the_report_of_a_cluster_that_is_up_has_its_documented_form(tmp_path: Path) -> None:
+    spec = ClusterSpec(
+        name="default",
+        directory=tmp_path,
+        namespace="headrace",
+        platform=True,
+        slots=4,
+        ports=Ports(kafka=1, controller=2, redis=3, rest=4),
+        java=tmp_path,
+        java_version="25",
+        jars=(),
+        redis_server=tmp_path,
+        cache_dir=tmp_path,
+        aot_cache=None,
+    )
+    healthy = ServiceStatus(state=ServiceState.HEALTHY, pid=os.getpid(), starts=1)
+    state = ClusterState(supervisor=healthy, services={"kafka": healthy}, warnings=("slow disk",))
+    report = ClusterReport("default", ClusterHealth.HEALTHY, spec, state, {"supervisor": True, "kafka": True}).json()
+    SCHEMAS["status"].model_validate(report)
+    SCHEMAS["up"].model_validate({**report, "start_s": 1.5})

@@ -229,3 +229,12 @@ def test_the_exit_statuses_of_the_documentation_are_those_of_the_code() -> None:
     listed = re.findall(r"^\| (\d+) +\|", page.partition("## Exit statuses")[2].partition("##")[0], re.MULTILINE)
     assert sorted(map(int, listed)) == sorted(v for name, v in vars(errors).items() if name.startswith("EXIT_"))
     assert str(EXIT_SICK) in listed
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("line", ["config show", "config explain slots", "health taskmanager", "status"])
+def test_texts_of_settings_and_health(line: str, columns: int) -> None:
+    settings = {"HEADRACE_CONFIG": "", "HEADRACE_CACHE_DIR": "/var/cache/headrace", "HEADRACE_SLOTS": "6"}
+    status, text = run(*line.split(), columns=columns, **settings)
+    assert max(len(each) for each in text.splitlines()) <= columns
+    check(f"{line.replace(' ', '-')}-{columns}.txt", f"{text}exit status {status}\n")
