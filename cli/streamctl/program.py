@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from headrace.common.configuration import Configuration
 from headrace.datastream.dependencies import Dependencies
 from headrace.datastream.execution import executor_installed
 from headrace.errors import UsageError
+from headrace.in_process.terminal import at_end
 from headrace.protocol.submission import Submit
 from streamctl.client import JobsClient, Lifecycle
 from streamctl.cluster import Cluster, find_cluster, load_settings
@@ -101,7 +101,8 @@ class Submission:
     def close_results(self) -> None:
         """The script has ended: jobs whose results it collected, and did not read to their end, are cancelled."""
         for job in self._jobs:
-            job.close_results()
+            if job.close_results():
+                self._output.after_interrupt = f"job {job.job_id[:ID_DIGITS]} was cancelled: nobody reads its results"
 
     def standing(self) -> str:
         """What became of the jobs, for somebody who interrupts now; how to go on."""
@@ -189,5 +190,5 @@ def cluster_executor() -> Submission:
     submission = Submission(
         lambda: Connection(cluster.bootstrap, cluster.kafka), cluster, SubmitOptions(wait=True), Output()
     )
-    atexit.register(submission.close_results)
+    at_end(submission.close_results)
     return submission

@@ -63,22 +63,24 @@ class ClusterResults:
             self._lifecycle = self._lifecycle.after(event)
         return ended(self._lifecycle)
 
-    def close(self) -> None:
+    def close(self) -> bool:
+        """As ResultSource; whether a running job was cancelled by this."""
         if self._closed:
-            return
+            return False
         self._closed = True
         try:
-            self._end_job()
+            cancelled = self._end_job()
             self._events.connection.delete_topic(self._topic)
         finally:
             self._reader.close()
             self._log.close()
             self._events.close()
+        return cancelled
 
-    def _end_job(self) -> None:
+    def _end_job(self) -> bool:
         """Cancel a job that runs, and give it time: a lane that writes to a deleted topic fails."""
         if self._has_ended():
-            return
+            return False
         try:
             _, events = self._client.cancel(self._job_id, new_request_id())
             events.close()
@@ -89,3 +91,4 @@ class ClusterResults:
         while not self._has_ended() and clock.monotonic_s() < deadline_s:
             for event in self._events.take(TAKE_S):
                 self._lifecycle = self._lifecycle.after(event)
+        return True

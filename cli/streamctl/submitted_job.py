@@ -86,10 +86,9 @@ class SubmittedJob:
         self._results = ClusterResults(self._client, self.job_id, self.name, self.events.start)
         return self._results
 
-    def close_results(self) -> None:
-        """The program has ended: results it has not read are not wanted."""
-        if self._results is not None:
-            self._results.close()
+    def close_results(self) -> bool:
+        """The program has ended: results it has not read are not wanted. Whether that cancelled the job."""
+        return self._results is not None and self._results.close()
 
     def _to_its_end(self) -> None:
         try:

@@ -77,6 +77,19 @@ def test_a_limit_cancels_an_endless_job(site: Site, how: str) -> None:
     site.await_healthy()  # and every slot is free
 
 
+@pytest.mark.parametrize("how", ["submit", "python"])
+def test_ctrl_c_while_collecting_cancels_the_job(site: Site, how: str) -> None:
+    process = started(site, how, "endless")
+    assert process.stdout is not None
+    assert any("first" in line for line in iter(process.stdout.readline, "")), process.communicate()
+    process.send_signal(signal.SIGINT)
+    said = platform_command.end(process)
+    assert said.status == 130, said
+    assert "interrupted" in said.stderr and "Traceback" not in said.stderr and "runs on" not in said.stderr
+    site.until(lambda: result_topics(site) == [], "the topic of results is gone")
+    site.await_healthy()  # and every slot is free
+
+
 def test_results_are_exact_while_a_worker_is_killed(site: Site) -> None:
     process = started(site, "submit", "all", "400000")
     assert process.stdout is not None

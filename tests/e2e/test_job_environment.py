@@ -101,10 +101,12 @@ def test_requirements_that_cannot_be_met_fail_the_job_with_the_reason(
     assert said.status == 1, said
     message = said.last["error"]["message"]
     assert "requirements-failed: the job's requirements cannot be installed: No solution found" in message, message
+    assert ": Because nosuchthing" in message
     assert "nosuchthing was not found in the provided package locations" in message
     record = site.job(said.last["job_id"])
     assert record is not None and record.status == "FAILED"
     assert {lane.attempt for lane in record.lanes.values()} == {"1.0"}, "not tried again"
+    assert record.failure is not None and record.failure.code == "requirements-failed"
 
 
 def test_while_its_requirements_are_installed_the_job_says_so_and_can_be_cancelled(

@@ -29,7 +29,7 @@ class ResultSource(Protocol):
         Raises JobFailedError when the job failed, after its committed results.
         """
 
-    def close(self) -> None:
+    def close(self) -> object:
         """No more is wanted: a job that still runs is cancelled. May be called again."""
 
 

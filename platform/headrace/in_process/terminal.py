@@ -20,6 +20,7 @@ class NobodyReadsError(BrokenPipeError):
     """What the job printed went into a pipe whose reader has ended, as after ``| head``."""
 
 
+_at_end: list[Callable[[], None]] = []
 _failed = threading.Event()  #: the script ends with an exception of its own
 
 
@@ -87,8 +88,17 @@ def nobody_minds_errors() -> bool:
     return hasattr(sys.modules.get("__main__"), "__file__") and sys.excepthook is sys.__excepthook__
 
 
+def at_end(last: Callable[[], None]) -> None:
+    """Do something when the script ends, also when it ends with an error of ours or by Ctrl-C."""
+    _at_end.append(last)
+    atexit.register(last)
+
+
 def _exit_with(status: int) -> None:
     """An excepthook cannot choose the exit status in any gentler way."""
+    for last in _at_end:
+        with contextlib.suppress(HeadraceError, KeyboardInterrupt):
+            last()
     import os
 
     for stream in (sys.stdout, sys.stderr):

@@ -58,7 +58,7 @@ def _start_text(state: JobState) -> str | None:
 
 
 def failure_code(failure: Failure) -> str:
-    return "user-code-failed" if failure.user else "lane-failed"
+    return failure.code or ("user-code-failed" if failure.user else "lane-failed")
 
 
 def failure_text(failure: Failure) -> str:

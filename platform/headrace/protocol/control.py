@@ -137,6 +137,7 @@ class Failure(Message):
     at_ms: int = 0
     lane: str = ""
     retryable: bool = True
+    code: str = Field("", description="of the error, when it is one that docs/errors explains")
 
 
 class LaneStateChanged(Message):

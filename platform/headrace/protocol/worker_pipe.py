@@ -74,6 +74,7 @@ class LaneMoved(msgspec.Struct, tag="moved", frozen=True):
     user: bool = False
     retryable: bool = True
     committed: bool = False  #: FAILED: whether this attempt had committed since its start
+    code: str = ""  #: FAILED: of an error that docs/errors explains
 
 
 class LaneFenced(msgspec.Struct, tag="fenced", frozen=True):

@@ -36,6 +36,7 @@ class LaneFailure:
     traceback: str
     user: bool
     retryable: bool
+    code: str = ""  #: of an error that docs/errors explains
 
 
 def describe(error: BaseException) -> LaneFailure:
@@ -45,14 +46,13 @@ def describe(error: BaseException) -> LaneFailure:
         text = "".join(traceback.format_exception(type(cause), cause, users_frames(cause.__traceback__)))
         if isinstance(cause, ModuleNotFoundError):
             line = f"module-missing: {error.operator!r} {missing(cause)} - {WAY_OUT}"
-            return LaneFailure(line, text, user=True, retryable=False)
+            return LaneFailure(line, text, user=True, retryable=False, code="module-missing")
         if isinstance(cause, HeadraceError | UnsupportedKeyError):
-            return LaneFailure(
-                _coded(error.operator, cause), text if _has_users(cause) else "", user=True, retryable=True
-            )
+            shown = text if _has_users(cause) else ""
+            return LaneFailure(_coded(error.operator, cause), shown, user=True, retryable=True, code=cause.code)
         return LaneFailure(f"{error.operator}: {error}", text, user=True, retryable=True)
     if isinstance(error, HeadraceError):
-        return LaneFailure(error.line(), "", user=True, retryable=False)
+        return LaneFailure(error.line(), "", user=True, retryable=False, code=error.code)
     text = "".join(traceback.format_exception(error))
     retryable = error.retryable if isinstance(error, LaneFailedError) else not isinstance(error, FINAL)
     user = isinstance(error, FunctionLoadError | RecordTooLargeError)

@@ -118,6 +118,7 @@ class RunningLane:
             traceback=failure.traceback,
             user=failure.user,
             retryable=failure.retryable,
+            code=failure.code,
             committed=self.lane is not None and self.lane.progressed,
         )
 

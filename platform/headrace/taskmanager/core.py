@@ -210,6 +210,7 @@ def _failed(draft: Draft, lane: Lane, message: LaneMoved) -> None:
         user=message.user,
         lane=lane.name,
         retryable=message.retryable,
+        code=message.code,
     )
     if message.committed:
         lane = replace(lane, failures=0, troubles=0)
@@ -279,7 +280,7 @@ def _reread(draft: Draft, event: PlansReread) -> None:
 def _no_code(draft: Draft, event: CodeMissing) -> None:
     draft.code.pop(event.sha256, None)
     for lane in _waiting_for(draft, event.sha256):
-        failure = Failure(error=f"code-missing: {event.error}", lane=lane.name, retryable=False)
+        failure = Failure(error=f"code-missing: {event.error}", lane=lane.name, retryable=False, code="code-missing")
         draft.move(lane, LaneState.FAILED, failure.error, failure=failure)
 
 
@@ -295,7 +296,8 @@ def _look_again(draft: Draft, job_id: str) -> None:
 def _no_environment(draft: Draft, event: EnvironmentFailed) -> None:
     draft.environments.pop(event.sha256, None)
     for lane in _waiting_for_environment(draft, event.sha256):
-        failure = Failure(error=_shortened(event.error, ERROR_CHARS_MAX), lane=lane.name, user=True, retryable=False)
+        error, code = _shortened(event.error, ERROR_CHARS_MAX), event.error.partition(": ")[0]
+        failure = Failure(error=error, lane=lane.name, user=True, retryable=False, code=code)
         draft.move(lane, LaneState.FAILED, failure.error, failure=failure)
 
 

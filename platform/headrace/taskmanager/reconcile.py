@@ -163,7 +163,7 @@ def _start(draft: Draft) -> None:
             continue
         desired = draft.jobs[lane.job]
         if (wrong := _other_python(draft, desired.plan)) is not None:
-            failure = Failure(error=wrong, lane=lane.name, user=True, retryable=False)
+            failure = Failure(error=wrong, lane=lane.name, user=True, retryable=False, code="python-version")
             draft.move(lane, LaneState.FAILED, wrong, failure=failure)
             continue
         environment = _environment(draft, desired)

@@ -217,8 +217,8 @@ def _uv_environment() -> dict[str, str]:
 
 def _reason(lines: list[str]) -> str:
     """uv's own words in one line, without its drawings; and what is pinned, when it speaks of that."""
-    words = [re.sub(r"^[\s×│├╰─▶]*(error: |cause: )?", "", line) for line in lines if not _NOISE.match(line)]
-    text = " ".join(word for word in words if word)
+    words = [re.sub(r"^[\s×│├╰─▶]*(error: )?", "", line) for line in lines if not _NOISE.match(line)]
+    text = re.sub(r":? (?:cause|Caused by): ", ": ", " ".join(word for word in words if word)).rstrip(".")
     if len(text) > REASON_CHARS_MAX:
         text = f"{text[: REASON_CHARS_MAX - 4]} ..."
     pins = [pin for pin in platform_pins() if re.search(rf"\b{re.escape(pin)}(?![\w.]*\w)", text)]

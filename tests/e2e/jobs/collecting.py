@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +59,7 @@ def client(env: StreamExecutionEnvironment) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["all", "limit", "raising", "client"])
+    parser.add_argument("what", choices=["all", "limit", "endless", "raising", "client"])
     parser.add_argument("count", type=int, nargs="?", default=50_000)
     given = parser.parse_args()
     what = given.what
@@ -67,6 +68,11 @@ if __name__ == "__main__":
         all_of(env, given.count)
     elif what == "limit":
         say(found=numbers(env, 2**62).execute_and_collect("endless", limit=4))
+    elif what == "endless":
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the process was started with
+        for number in numbers(env, 2**62).execute_and_collect("endless"):
+            if number == 0:
+                say(first=True)
     elif what == "raising":
         for _ in numbers(env, 2**62).map(raising).execute_and_collect("raising"):
             pass

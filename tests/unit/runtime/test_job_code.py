@@ -66,6 +66,7 @@ def test_a_missing_module_is_named_with_its_operator_and_the_way_out(
     assert "--requirements" in error.hint and "add_python_file" in error.hint
     told = describe(error)
     assert told.user and not told.retryable and told.error.startswith("module-missing: ")
+    assert told.code == "module-missing"
 
 
 def test_a_package_of_another_version_is_named_when_loading_fails() -> None:

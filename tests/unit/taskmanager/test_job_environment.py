@@ -63,7 +63,7 @@ def test_one_that_cannot_be_made_fails_the_job_for_good_and_no_other() -> None:
     assert isinstance(report, LaneStateChanged)
     assert (report.job_id, report.state, report.fatal) == (JOB, S.FAILED, True)
     assert report.failure is not None and report.failure.error == "requirements-failed: no such package"
-    assert report.failure.user and not report.failure.retryable
+    assert report.failure.user and not report.failure.retryable and report.failure.code == "requirements-failed"
     story.tell(PlanChanged(OTHER, plan({"v0/0": ("tm1", 0, 1)}, job=OTHER, number=2)))
     assert story.lane("v0/0", OTHER).state is S.DEPLOYING
     assert not [e for e in story.effects if isinstance(e, PrepareEnvironment)], "not tried again by itself"
@@ -92,6 +92,7 @@ def test_another_minor_version_of_python_is_refused_before_any_process_starts() 
         ("v0/1", S.FAILED, True),
     }
     error = story.reports[0].failure.error  # type: ignore[union-attr]
+    assert story.reports[0].failure.code == "python-version"  # type: ignore[union-attr]
     assert error.startswith("python-version: ") and "3.12.1" in error and "3.11.7" in error and "tm1" in error
     assert story.started == []
 
