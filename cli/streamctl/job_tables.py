@@ -148,6 +148,6 @@ def _reasons(record: JobRecord, metrics: dict[str, LaneMetrics]) -> list[tuple[s
     for name in _lane_names(record, None):
         lane, measured = record.lanes.get(name), metrics.get(name)
         reason = (lane.reason if lane else "") or (measured.reason if measured else "")
-        if reason:
+        if reason and reason != record.reason:  # the job's own is told above
             found.append((name, Text(reason)))
     return found

@@ -264,7 +264,8 @@ def unreachable(bootstrap: str, reason: str) -> UnavailableError:
     return UnavailableError(
         "kafka-unreachable",
         f"Kafka at {bootstrap} does not answer: {reason}",
-        hint="is the cluster up? `streamctl status` shows the local one; --bootstrap names another",
+        hint="is the cluster up? `streamctl status` shows the local one; "
+        "--bootstrap or HEADRACE_BOOTSTRAP names another",
     )
 
 

@@ -12,6 +12,8 @@ from streamctl.output import Progress
 
 POLL_S = 0.5
 
+CREATE_TOPIC = "create it first; Headrace never creates the topics a program reads or writes"
+
 
 class JobCanceledError(HeadraceError):
     """The job was cancelled while somebody waited for its end."""
@@ -83,7 +85,9 @@ def require_success(job_id: str, name: str, lifecycle: Lifecycle) -> None:
         raise JobFailedError(
             "job-failed",
             f"job {name!r} FAILED{where}: {what}",
-            hint=f"what its tasks printed: `streamctl logs {job_id[:12]}`",
+            hint=CREATE_TOPIC
+            if what.startswith("topic-missing:")
+            else f"what its tasks printed: `streamctl logs {job_id[:12]}`",
             user_traceback=failure.traceback if failure is not None else "",
         )
     if lifecycle.status is JobStatus.CANCELED:

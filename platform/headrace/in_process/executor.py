@@ -73,7 +73,8 @@ class InProcessExecutor:
             raise UsageError(
                 "kafka-not-named",
                 f"the program uses Kafka ({names}) and nothing says where Kafka is",
-                hint="set HEADRACE_BOOTSTRAP, call set_bootstrap_servers(), or run `streamctl up`",
+                hint="run `streamctl up`, or call set_bootstrap_servers(); with HEADRACE_BOOTSTRAP set, "
+                "the job is submitted to the cluster there",
             )
         return kafka_log(bootstrap, self._settings.kafka, topics, graph, job_id)
 
