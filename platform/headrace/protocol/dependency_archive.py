@@ -10,7 +10,9 @@ The same contents give the same bytes. Pure: no I/O.
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +24,8 @@ FILES = "files/"
 ARCHIVE_BYTES_MAX = 256_000_000
 UNPACKED_BYTES_MAX = 1_000_000_000
 ENTRIES_MAX = 50_000
+#: Of one part of an entry's name, as file systems have it, and of the whole.
+PART_BYTES_MAX, NAME_BYTES_MAX = 255, 2_000
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -63,13 +67,45 @@ def unpack(data: bytes) -> Archive:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
-            if len(infos) > ENTRIES_MAX:
-                raise ArchiveError(f"it has {len(infos):,} entries, over {ENTRIES_MAX:,}")
-            if sum(info.file_size for info in infos) > UNPACKED_BYTES_MAX:
-                raise ArchiveError(f"it unpacks to more than {UNPACKED_BYTES_MAX // 1_000_000:,} MB")
-            return _sorted_out({info.filename: archive.read(info) for info in infos})
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            _check_sizes(infos)
+            entries = {info.filename: _read(archive, info) for info in infos}
+    except ArchiveError:
+        raise
+    except _UNREADABLE as error:
         raise ArchiveError(f"it is no zip file that can be read: {error}") from error
+    return _sorted_out(entries)
+
+
+#: What zipfile raises for bytes that are none.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    OverflowError,
+)
+
+
+def _check_sizes(infos: Sequence[zipfile.ZipInfo]) -> None:
+    """By what the entries say; ``_read`` takes no more of them."""
+    if len(infos) > ENTRIES_MAX:
+        raise ArchiveError(f"it has {len(infos):,} entries, over {ENTRIES_MAX:,}")
+    if sum(info.file_size for info in infos) > UNPACKED_BYTES_MAX:
+        raise ArchiveError(f"it unpacks to more than {UNPACKED_BYTES_MAX // 1_000_000:,} MB")
+    for info in infos:
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ArchiveError(f"entry {info.filename!r:.200} is compressed otherwise than with deflate")
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """An entry that is as long as it says: read without a limit, zipfile first unpacks all there is of it."""
+    with archive.open(info) as entry:
+        return entry.read(info.file_size + 1)
 
 
 def _sorted_out(entries: dict[str, bytes]) -> Archive:
@@ -79,14 +115,23 @@ def _sorted_out(entries: dict[str, bytes]) -> Archive:
         parts = name.split("/")
         if any(part in ("", ".", "..") or "\\" in part for part in parts):
             raise ArchiveError(f"entry {name!r:.200} leads out of it")
+        if len(name.encode()) > NAME_BYTES_MAX or any(len(part.encode()) > PART_BYTES_MAX for part in parts):
+            raise ArchiveError(f"the name of entry {name!r:.200} is too long for a file")
+        if any("/".join(parts[:depth]) in entries for depth in range(1, len(parts))):
+            raise ArchiveError(f"entry {name!r:.200} lies in another entry, which is a file")
         if name == REQUIREMENTS:
             requirements = data.decode(errors="replace")
         elif name.startswith(WHEELS) and len(parts) == 2:
             wheels[parts[1]] = data
-        elif name.startswith(FILES) and len(parts) > 2 and parts[1].isdecimal():
+        elif name.startswith(FILES) and len(parts) > 2 and _is_number(parts[1]):
             folders.setdefault(int(parts[1]), {})["/".join(parts[2:])] = data
         else:
             raise ArchiveError(
                 f"it has an entry {name!r:.200}; there may be {REQUIREMENTS}, {WHEELS} and {FILES}<n>/"
             )
     return Archive(requirements, wheels, [folders[number] for number in sorted(folders)])
+
+
+def _is_number(text: str) -> bool:
+    """As ``pack`` writes it: no other spelling names the same folder."""
+    return text.isdecimal() and str(int(text)) == text

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from tests.wheels import write_wheel
 
 from headrace.common import Configuration
@@ -217,7 +221,19 @@ def test_the_archive_counts_for_the_identity_of_a_submission_and_its_place_does_
 
 
 @pytest.mark.parametrize(
-    "name", ["../out.py", "files/0/../../x", "wheels/a/b.whl", "other", "files/x/y.py", "/etc/x"]
+    "name",
+    [
+        "../out.py",
+        "files/0/../../x",
+        "wheels/a/b.whl",
+        "other",
+        "files/x/y.py",
+        "files/00/y.py",
+        "/etc/x",
+        f"files/0/{'n' * 256}",
+        f"files/0/{'n/' * 1_000}x",
+        f"files/{'9' * 5_000}/x",
+    ],
 )
 def test_an_archive_that_leads_elsewhere_is_refused(name: str) -> None:
     packed = io.BytesIO()
@@ -227,3 +243,40 @@ def test_an_archive_that_leads_elsewhere_is_refused(name: str) -> None:
         unpack(packed.getvalue())
     with pytest.raises(ArchiveError, match="no zip file"):
         unpack(b"PK nothing")
+
+
+def test_an_entry_that_lies_in_a_file_is_refused() -> None:
+    with pytest.raises(ArchiveError, match="lies in another entry"):
+        unpack(Archive(files=[{"a": b"x", "a/b": b"y"}]).pack())
+
+
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4))
+@example([(50, 255), (51, 255), (52, 255)])
+@settings(max_examples=300, deadline=None)
+def test_bytes_that_were_changed_on_the_way_are_an_archive_or_refused(changes: list[tuple[int, int]]) -> None:
+    packed = bytearray(Archive("pandas", {}, [{"a.py": b"x = 1\n" * 1_000, "b.py": b"y"}]).pack())
+    for at, byte in changes:
+        packed[at % len(packed)] = byte
+    with contextlib.suppress(ArchiveError):
+        unpack(bytes(packed))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compressions_are_refused_unread(method: int) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        archive.writestr("files/0/a.py", "x" * 1_000)
+    with pytest.raises(ArchiveError, match="otherwise than with deflate"):
+        unpack(packed.getvalue())
+
+
+def test_an_entry_that_says_it_is_small_does_not_unpack_to_more() -> None:
+    size = 64 << 20
+    packed = Archive(files=[{"a.py": bytes(size)}]).pack()
+    lying = packed.replace(size.to_bytes(4, "little"), (10).to_bytes(4, "little"))
+    tracemalloc.start()
+    with pytest.raises(ArchiveError):
+        unpack(lying)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 << 20
