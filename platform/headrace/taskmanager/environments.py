@@ -71,12 +71,13 @@ class Environments:
         log.info("environment.ready", key=key)
         return Environment(virtual_environment.interpreter(environment), paths)
 
-    def in_use(self, archives: Iterable[str]) -> None:
+    async def in_use(self, archives: Iterable[str]) -> None:
         """Say every KeptFolders.TOUCH_S which archives running jobs use, by sha256."""
-        used = list(archives)
-        self._files.touch(used)
-        self._environments.touch(self._keys[sha256] for sha256 in used if sha256 in self._keys)
+        used = set(archives)
         self._keys = {sha256: key for sha256, key in self._keys.items() if sha256 in used}
+        keys = list(self._keys.values())
+        await asyncio.to_thread(self._files.touch, used)
+        await asyncio.to_thread(self._environments.touch, keys)
 
     async def _archive(self, dependencies: UploadedCode) -> Archive:
         try:

@@ -405,7 +405,7 @@ class TaskManager:
         def tell(how_far: str) -> None:
             self._tell(EnvironmentDelayed(sha256, how_far))
 
-        while True:
+        while sha256 in self._state.environments:  # else its jobs are gone
             try:
                 environment = await self._environments.prepare(dependencies, tell)
             except NotPreparedError as error:
@@ -416,6 +416,10 @@ class TaskManager:
                 log.error("environment.not_kept", sha256=sha256, error=str(error))
                 tell(f"files and requirements of the job cannot be kept here: {error}")
                 await asyncio.sleep(CODE_RETRY_S)
+            except Exception as error:  # noqa: BLE001 - one job's archive must not end the TaskManager of all others
+                log.exception("environment.defect", sha256=sha256)
+                self._tell(EnvironmentFailed(sha256, f"dependency-invalid: preparing them failed: {error!r}"))
+                return
             else:
                 self._tell(EnvironmentReady(sha256, environment))
                 return
@@ -423,7 +427,7 @@ class TaskManager:
     async def _keep_environments(self) -> None:
         while True:
             await asyncio.sleep(TOUCH_S)
-            await asyncio.to_thread(self._environments.in_use, [*self._state.environments])
+            await self._environments.in_use(self._state.environments)
 
     async def _catch_up(self) -> None:
         log.warning("taskmanager.slept", then="plans are read on before anything is started")

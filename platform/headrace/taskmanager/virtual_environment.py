@@ -18,7 +18,7 @@ import signal
 import site
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -38,8 +38,10 @@ NETWORK_ATTEMPTS = 4
 NETWORK_WAIT_S, NETWORK_WAIT_S_MAX = 5, 60
 #: What uv says that is kept, and what is told of it.
 LINES_KEPT_MAX = 200
-LINE_BYTES_MAX = 1 << 20
+LINE_BYTES_MAX = 10_000
 REASON_CHARS_MAX = 1_500
+#: More than a pipe holds: once a process has been killed, what it still said is taken up and its end is seen.
+PIPE_BYTES = 1 << 20
 
 #: Packages that slot workers import, with all that these need; a test compares.
 WORKER_PACKAGES = ("cloudpickle", "confluent-kafka", "msgspec", "pydantic", "structlog", "tenacity")
@@ -169,15 +171,14 @@ async def _run(command: list[str], tell: Callable[[str], None]) -> tuple[int, li
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         env=_uv_environment(),
-        limit=LINE_BYTES_MAX,
+        limit=PIPE_BYTES,
         start_new_session=True,
     )
     lines: deque[str] = deque(maxlen=LINES_KEPT_MAX)
     assert process.stderr is not None
     try:
         async with asyncio.timeout(RUN_TIMEOUT_S):
-            async for raw in process.stderr:
-                line = raw.decode(errors="replace").rstrip()
+            async for line in _lines(process.stderr):
                 lines.append(line)
                 if _PROGRESS.fullmatch(line.strip()):
                     tell(line.strip())
@@ -189,6 +190,18 @@ async def _run(command: list[str], tell: Callable[[str], None]) -> tuple[int, li
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
+    """Lines as text, of those that are too long the end."""
+    left = b""
+    while chunk := await stream.read(65_536):
+        *whole, left = (left + chunk).split(b"\n")
+        left = left[-LINE_BYTES_MAX:]
+        for line in whole:
+            yield line[-LINE_BYTES_MAX:].decode(errors="replace").rstrip()
+    if left:
+        yield left.decode(errors="replace").rstrip()
 
 
 def _uv_command() -> str:

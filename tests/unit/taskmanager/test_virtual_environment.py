@@ -114,6 +114,13 @@ def test_an_index_that_is_away_is_asked_again_and_then_told(tmp_path: Path, monk
     assert [line for line in told if line.startswith("trying again in 0 s after: ")] != []
 
 
+def test_of_a_line_without_end_the_end_is_kept_and_those_after_it() -> None:
+    said = "import sys; sys.stderr.write('x' * 3_000_000 + 'end\\nlast')"
+    status, lines = asyncio.run(virtual_environment._run([sys.executable, "-c", said], lambda line: None))
+    assert status == 0
+    assert (len(lines[0]), lines[0][-4:], lines[1:]) == (virtual_environment.LINE_BYTES_MAX, "xend", ["last"])
+
+
 # ---- folders that are kept
 
 
