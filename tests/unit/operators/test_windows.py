@@ -286,3 +286,14 @@ def test_aborts_and_kills_leave_the_results_of_an_undisturbed_run(evaluation: st
     lane = OneLane(window(evaluation, lateness=lateness))
     assert disturbed(lane, steps, rng) > 3
     assert canonical(lane.out()) == canonical(plain.out())
+
+
+def test_what_falls_between_sliding_windows_is_late_by_its_own_time_only() -> None:
+    """As Flink has it, whatever comes in the same batch."""
+    assigner = {"kind": "sliding_event_time", "size_ms": 10, "slide_ms": 20}
+    lane = OneLane(op("window", {"reduce": max}, assigner=assigner, allowed_lateness_ms=5))
+    lane.advance(200)
+    lane.rows(("k", 1, 195))
+    assert lane.chain.late_dropped == 1, "in no window, and 5 ms of lateness are over"
+    lane.rows(("k", 1, 196), ("k", 1, 35))
+    assert lane.chain.late_dropped == 2, "196 is in no window and not late"

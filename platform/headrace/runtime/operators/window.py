@@ -40,6 +40,8 @@ class WindowOperator:
         self._lateness = windows.lateness_ms > 0
         #: A value is the first accumulator of each of its windows: they must not be one object.
         self._copies = isinstance(windows, Sliding) and evaluation.accumulation is not None
+        #: A moment may be in no window: whether it is late shows in no group.
+        self._gaps = isinstance(windows, Sliding) and windows.slide_ms > windows.size_ms
         self._values: Table = tables.table(f"{uid}/window")
         self._elements: Table = tables.table(f"{uid}/window-elements")
         self._unfired: Table = tables.table(f"{uid}/window-due") if self._lateness else self._values
@@ -58,10 +60,10 @@ class WindowOperator:
             raise event_time_missing()
         put = self._collect if self._accumulation is None else self._accumulate
         fired: Fired = []
-        any_gone = False
+        look_for_late = self._gaps
         for start, its_keys, its_values in self._windows.groups(keys, values, times):
             if self._windows.gone(start, self.watermark):
-                any_gone = True
+                look_for_late = True
                 continue
             if self._copies:
                 its_values = list(map(isolated, its_values))
@@ -77,7 +79,7 @@ class WindowOperator:
                     put(start, (key,), (value,))
                     if _state_key(key) not in waiting:
                         fired += self._fire(start, _state_key(key))
-        if any_gone:
+        if look_for_late:
             fired += self._late(values, times)
         return fired
 
