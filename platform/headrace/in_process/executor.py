@@ -179,14 +179,9 @@ class InProcessJob:
             source_partitions=log.source_partitions,
         )
         parts = TaskParts(task, NAMESPACE, self._terminal, self._bundle)
-        return parts, Lane(parts, log.connection, parts.transactional_id, self, clock=time.monotonic)
-
-    # LaneHost
-    def running(self) -> None: ...
-
-    def fenced(self) -> None:
-        """Nobody else runs these lanes; whoever took the id is not this job."""
-        self._stop_lanes()
+        host = _Alone()
+        host.lane = Lane(parts, log.connection, parts.transactional_id, host, clock=time.monotonic)
+        return parts, host.lane
 
     def _run(self, name: str) -> None:
         try:
@@ -205,9 +200,12 @@ class InProcessJob:
         for thread in threads:
             thread.join()
         housekeeping.close()
-        if self._results is not None:
-            self._results.job_over()
-        self._log.__exit__(None, None, None)
+        try:
+            if self._results is not None:
+                self._results.job_over()
+            self._log.__exit__(None, None, None)
+        except Exception as error:  # noqa: BLE001 - this thread's end is the job's: who waits for it must hear
+            self._failure = self._failure or describe(error)
         runtime_ms = round((time.monotonic() - self._began_s) * 1000)
         failure = self._failure
         if self._terminal.closed:
@@ -225,6 +223,18 @@ class InProcessJob:
         finished = all(lane.phase is Phase.FINISHED for _, lane in self._lanes.values())
         status = "FINISHED" if finished else "CANCELED"
         self._result.set_result(JobExecutionResult(self._submit.job_id, status, runtime_ms))
+
+
+class _Alone:
+    """The LaneHost of one lane here: nobody else runs it."""
+
+    lane: Lane
+
+    def running(self) -> None: ...
+
+    def fenced(self) -> None:
+        """The coordinator ended a transaction of this process itself, which slept or was cut off: go on."""
+        self.lane.resume()
 
 
 class InProcessResults:
@@ -249,8 +259,11 @@ class InProcessResults:
     def job_over(self) -> None:
         """The lanes have ended, and the log is about to go."""
         with self._lock:
-            self._rest = self._reader.rest()
-            self._reader.close()
+            self._rest = []
+            try:
+                self._rest = self._reader.rest()
+            finally:
+                self._reader.close()
 
     def close(self) -> None:
         self._job.cancel()

@@ -14,6 +14,7 @@ from tests.waiting import wait_until
 
 from headrace.common import JobStatus, Row, WatermarkStrategy
 from headrace.datastream import CloseableIterator, StreamExecutionEnvironment
+from headrace.datastream.collecting import ResultReader
 from headrace.datastream.connectors.number_seq import NumberSequenceSource
 from headrace.datastream.execution import executor_installed
 from headrace.errors import JobFailedError, UsageError
@@ -141,3 +142,39 @@ def test_the_client_of_an_in_process_job_tells_its_state() -> None:
     client.cancel().result()
     wait_until(result.done, deadline_s=30)
     assert (result.result().status, client.get_job_status().result()) == ("CANCELED", JobStatus.CANCELED)
+
+
+def test_a_result_that_cannot_be_read_ends_the_job_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(self: ResultReader) -> list[Any]:
+        raise ValueError("cannot be unpickled")
+
+    monkeypatch.setattr(ResultReader, "rest", unreadable)
+    env = StreamExecutionEnvironment.get_execution_environment()
+    results = env.from_collection([1]).execute_and_collect()
+    job = results._source._job  # type: ignore[attr-defined]
+    wait_until(job.get_job_execution_result().done, deadline_s=30)
+    with pytest.raises(JobFailedError, match="cannot be unpickled"):
+        list(results)
+
+
+def test_a_lane_whose_id_was_taken_goes_on_as_nobody_else_runs_it() -> None:
+    env = StreamExecutionEnvironment.get_execution_environment()
+    results = numbers(env, 2**62).execute_and_collect()
+    assert next(results) == 0
+    job = results._source._job  # type: ignore[attr-defined]
+    for parts, lane in job._lanes.values():
+        lane._connection.producer(parts.transactional_id, 20.0).init(10.0)
+        before = lane.commits
+        wait_until(lambda lane=lane, before=before: lane.commits > before + 3, deadline_s=30)
+    assert job.get_job_status().result() is JobStatus.RUNNING
+    assert list(itertools.islice(results, 1_000)) == list(range(1, 1_001))
+    results.close()
+
+
+def test_values_of_a_class_within_a_function_come_back_as_they_do_through_an_exchange() -> None:
+    @dataclass
+    class Inner:
+        n: int
+
+    env = StreamExecutionEnvironment.get_execution_environment()
+    assert env.from_collection([1]).map(lambda n: Inner(n)).execute_and_collect(limit=1) == [Inner(1)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from headrace.runtime.files.sink import PartFiles
 from headrace.runtime.operators.context import Task
 from headrace.runtime.operators.formats import make_encoder, make_line_encoder
 from headrace.runtime.ports import SinkWriter
+from headrace.runtime.state.isolation import dumps
 from headrace.runtime.state.tables import Table
 
 
@@ -38,7 +38,7 @@ def collect_sink(topic: str, writer: SinkWriter) -> Callable[[Any], None]:
     write = writer.write
 
     def sink(value: Any) -> None:
-        write(topic, None, pickle.dumps(value, protocol=5), None, None)
+        write(topic, None, dumps(value), None, None)
 
     return sink
 
