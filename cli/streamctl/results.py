@@ -49,8 +49,8 @@ class ClusterResults:
                 values = self._reader.rest()
             return values
         except (LogError, PositionLostError, TimeoutError) as error:
-            if self._has_ended() and self._lifecycle.status is JobStatus.CANCELED:
-                self._over = True  # and its topics went with it
+            if self._has_ended() and self._lifecycle.status is not JobStatus.FINISHED:
+                self._over = True  # and its topics went with it, or never were
                 return []
             raise UnavailableError(
                 "results-lost",

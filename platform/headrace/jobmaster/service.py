@@ -285,10 +285,10 @@ class JobMaster:
         return TopicsReady(counts)
 
     async def _delete_topics(self) -> None:
-        job, finished = self._state.job, self._state.status is JobStatus.FINISHED
+        job, wanted = self._state.job, self._state.status is not JobStatus.CANCELED
         await insist(
             lambda: delete_job_topics(
-                self._log, self._topics, job.graph, job.job_id, job.incarnation, keep_results=finished
+                self._log, self._topics, job.graph, job.job_id, job.incarnation, keep_results=wanted
             )
         )
 
