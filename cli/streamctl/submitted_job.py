@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from headrace import clock
@@ -42,8 +43,8 @@ class SubmittedJob:
         self.lifecycle = follow(
             self.events, self.lifecycle, there, name=self.name, progress=progress, timeout_s=timeout_s
         )
-        if ended(self.lifecycle) and not self._result.done():
-            self._settle(self.lifecycle)
+        if ended(self.lifecycle):
+            self._result.settle(self._outcome(self.lifecycle))
 
     def get_job_id(self) -> str:
         return self.job_id
@@ -92,30 +93,24 @@ class SubmittedJob:
 
     def _to_its_end(self) -> None:
         try:
-            events = self._client.watch(self.job_id, self.events.start)
-        except HeadraceError as error:
-            self._result.set_exception(error)
-            return
-        try:
-            lifecycle = Lifecycle()
-            while not ended(lifecycle):
-                for event in events.take(POLL_S):
-                    lifecycle = lifecycle.after(event)
-            self._settle(lifecycle)
-        except HeadraceError as error:
-            self._result.set_exception(error)
-        finally:
-            events.close()
+            with closing(self._client.watch(self.job_id, self.events.start)) as events:
+                lifecycle = Lifecycle()
+                while not ended(lifecycle):
+                    for event in events.take(POLL_S):
+                        lifecycle = lifecycle.after(event)
+            self._result.settle(self._outcome(lifecycle))
+        except Exception as error:  # noqa: BLE001 - this thread's work is the future: who waits for it must hear
+            self._result.settle(error)
 
-    def _settle(self, lifecycle: Lifecycle) -> None:
+    def _outcome(self, lifecycle: Lifecycle) -> JobExecutionResult | HeadraceError:
+        """What the end of the job means for who waits for it."""
         runtime_ms = round((clock.monotonic_s() - self._started_s) * 1000)
         if lifecycle.status is JobStatus.FAILED:
             try:
                 require_success(self.job_id, self.name, lifecycle)
             except HeadraceError as error:
-                self._result.set_exception(error)
-            return
-        self._result.set_result(JobExecutionResult(self.job_id, str(lifecycle.status), runtime_ms))
+                return error
+        return JobExecutionResult(self.job_id, str(lifecycle.status), runtime_ms)
 
 
 class _FollowedResult(Future[JobExecutionResult]):
@@ -125,6 +120,17 @@ class _FollowedResult(Future[JobExecutionResult]):
         super().__init__()
         self._work = work
         self._begun = threading.Lock()
+        self._settling = threading.Lock()
+
+    def settle(self, outcome: JobExecutionResult | Exception) -> None:
+        """The first outcome counts: the thread here and ``follow`` may both come to the job's end."""
+        with self._settling:
+            if self.done():
+                return
+            if isinstance(outcome, Exception):
+                self.set_exception(outcome)
+            else:
+                self.set_result(outcome)
 
     def _begin(self) -> None:
         if not self.done() and self._begun.acquire(blocking=False):
