@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import psutil
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from pydantic import BaseModel
@@ -366,9 +366,12 @@ def test_submit_when_interrupted_before_the_answer_then_130_and_how_to_repeat_it
         created.result(20)
     options = ["--json"] if format_ == "json" else []
     waiting = streamctl.start("submit", streamctl.script("job.py", PRINTING), "--namespace", quiet, *options)
+    consumer = Consumer({"bootstrap.servers": cluster.addresses.bootstrap, "group.id": "test"})
+    inbox = TopicPartition(f"{quiet}.jobs", 0)
     deadline = time.monotonic() + WAIT_S
-    while not streamctl("topics", f"{quiet}.jobs", "--json").last["topic"]["records"]:
+    while consumer.get_watermark_offsets(inbox, timeout=20) == (0, 0):  # looked at often: it waits for 10 s only
         assert time.monotonic() < deadline
+    consumer.close()
     said = interrupt(waiting)
     assert said.status == 130, said
     text = said.last["error"]["hint"] if options else said.stderr
