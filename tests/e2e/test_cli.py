@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import psutil
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from pydantic import BaseModel
@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from headrace.embedded import EmbeddedCluster
 from headrace.ids import is_job_id, new_job_id
 from streamctl.json_schemas import SCHEMAS
+from streamctl.kafka import Connection
 
 pytestmark = pytest.mark.e2e
 
@@ -366,12 +367,10 @@ def test_submit_when_interrupted_before_the_answer_then_130_and_how_to_repeat_it
         created.result(20)
     options = ["--json"] if format_ == "json" else []
     waiting = streamctl.start("submit", streamctl.script("job.py", PRINTING), "--namespace", quiet, *options)
-    consumer = Consumer({"bootstrap.servers": cluster.addresses.bootstrap, "group.id": "test"})
-    inbox = TopicPartition(f"{quiet}.jobs", 0)
     deadline = time.monotonic() + WAIT_S
-    while consumer.get_watermark_offsets(inbox, timeout=20) == (0, 0):  # looked at often: it waits for 10 s only
-        assert time.monotonic() < deadline
-    consumer.close()
+    with Connection(cluster.addresses.bootstrap, {}) as kafka:
+        while kafka.offsets(f"{quiet}.jobs", 0) == (0, 0):  # looked at often: it waits for 10 s only
+            assert time.monotonic() < deadline
     said = interrupt(waiting)
     assert said.status == 130, said
     text = said.last["error"]["hint"] if options else said.stderr
