@@ -20,12 +20,14 @@
                                          wheels to install them from
 
 The last two name places of the machine that submits; what is there travels, the options do not. All options that are
-not listed here travel with the job as they are. Attempts count failures of a lane without a commit between. A
-duration is a number with a unit (ms, s, min, h, d), or a bare number of milliseconds.
+not listed here travel with the job as they are, unless they are almost one of these: a slip of the pen is refused.
+Attempts count failures of a lane without a commit between. A duration is a number with a unit (ms, s, min, h, d), or
+a bare number of milliseconds.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -52,6 +54,25 @@ _DURATION = re.compile(r"([0-9]+) *([a-z]*)")
 T = TypeVar("T")
 
 
+_KNOWN = (
+    *(PARALLELISM, NAME, LANES, CHAINING, RESTART, COMMIT_INTERVAL, DELIVERY, FILES, REQUIREMENTS),
+    *(f"restart-strategy.fixed-delay.{name}" for name in ("attempts", "delay")),
+    *(
+        f"restart-strategy.exponential-delay.{name}"
+        for name in ("attempts-before-fail", "initial-backoff", "max-backoff", "backoff-multiplier")
+    ),
+)
+#: Likeness from which an unknown option is taken for a known one misspelt.
+_ALIKE = 0.9
+
+
+def _spelled(key: str) -> None:
+    if key in _KNOWN:
+        return
+    if close := difflib.get_close_matches(key.lower(), _KNOWN, n=1, cutoff=_ALIKE):
+        raise wrong(f"{key} is no option; did you mean {close[0]}?", code="option-invalid")
+
+
 def number(options: Configuration, key: str) -> int | None:
     """An option that is a whole number, None when it is not set."""
     return _read(options, key, int, "a whole number")
@@ -59,6 +80,8 @@ def number(options: Configuration, key: str) -> int | None:
 
 def checked(options: Configuration) -> None:
     """Raises UsageError (option-invalid) naming the first option that has a value it cannot have."""
+    for key in options.to_dict():
+        _spelled(key)
     number(options, PARALLELISM)
     number(options, LANES)
     switch(options, CHAINING, True)

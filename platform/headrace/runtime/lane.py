@@ -237,7 +237,7 @@ class Lane:
     def _read(self) -> None:
         assert self._chain is not None
         inputs = self.parts.inputs
-        self._dirty = self._dirty or self._chain.due()
+        self._dirty = self._chain.due() or self._dirty
         held = self.backpressure.held_by()
         if held is not None:
             self.reason = f"waiting for the reader of {held[0]}/{held[1]}: {self.backpressure.bytes_max} bytes ahead"

@@ -6,7 +6,7 @@ import pytest
 
 from headrace.common import Configuration
 from headrace.datastream import StreamExecutionEnvironment
-from headrace.datastream.options import restart_strategy
+from headrace.datastream.options import checked, restart_strategy
 from headrace.errors import UsageError
 from headrace.protocol.submission import ExponentialDelay, FixedDelay, NoRestart, RestartStrategy
 
@@ -79,3 +79,27 @@ def test_lanes_lie_between_parallelism_and_the_maximum(lanes: str) -> None:
     with pytest.raises(UsageError) as caught:
         env.program()
     assert f"pipeline.lanes is {lanes} at a parallelism of 2; it must be from 2 to 64" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("pipeline.lane", "pipeline.lanes"),
+        ("parallelism.defaults", "parallelism.default"),
+        ("execution.delivry", "execution.delivery"),
+        ("Pipeline.Name", "pipeline.name"),
+        ("restart-strategy.fixed-delay.attempt", "restart-strategy.fixed-delay.attempts"),
+    ],
+)
+def test_an_option_that_is_almost_one_of_ours_is_refused(written: str, meant: str) -> None:
+    with pytest.raises(UsageError) as error:
+        checked(Configuration({written: "1"}))
+    assert error.value.code == "option-invalid"
+    assert f"{written} is no option; did you mean {meant}?" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "key", ["my.own.option", "shop.lanes", "state.backend", "pipeline.object-reuse", "threshold"]
+)
+def test_options_of_the_users_own_travel(key: str) -> None:
+    checked(Configuration({key: "1"}))
