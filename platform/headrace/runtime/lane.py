@@ -220,6 +220,7 @@ class Lane:
         chain.restore_split_watermarks(self.committed.split_watermarks)
         self._watermark, self._advancing = self.committed.watermark, None
         if self._watermark != MIN_WATERMARK and not self.parts.direct:
+            # Fires at most what a cut firing left over; the rest of it comes with the next watermark.
             chain.advance(self._watermark, ADVANCE_ROWS_MAX)
         elif self._watermark != MIN_WATERMARK:
             # What a cut firing still gives must not be in the opening commit: its outputs leave after that.
@@ -391,7 +392,8 @@ class Lane:
         """At least once: a record was refused. Go back to the last commit; what left already comes again."""
         if self._in_flight is not None:
             self._in_flight.done.wait()
-            self._finish_commit()
+            if not self._finish_commit():  # it met the same refusal, and has gone back already
+                return
         self._count_failure(error)
         self._snapshots.abandon()
         self.parts.tables.rollback(keep_in_flight=False)
