@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Iterator
 
 import pytest
 from tests import servers
+
+
+def pytest_configure() -> None:
+    """Whoever starts the tests in the background may have told this process to ignore Ctrl-C, and so its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
