@@ -90,12 +90,14 @@ def test_ctrl_c_while_collecting_cancels_the_job(site: Site, how: str) -> None:
     site.await_healthy()  # and every slot is free
 
 
-def test_results_are_exact_while_a_worker_is_killed(site: Site) -> None:
-    process = started(site, "submit", "all", "400000")
+def test_results_are_exact_while_a_worker_is_killed(site: Site, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    process = started(site, "submit", "all", "400000", "--gate", str(gate))
     assert process.stdout is not None
     assert any("tenth" in line for line in iter(process.stdout.readline, "")), process.communicate()
     for pid in site.workers():
         os.kill(pid, signal.SIGKILL)
+    gate.touch()
     said = platform_command.end(process)
     assert said.status == 0, said
     assert facts(said) == {"results": 400_000, "keys": 100, "counts": [4_000]}

@@ -129,6 +129,7 @@ def test_kill_of_a_dispatcher(site):
     assert site.client.event("other")["type"] == "REJECTED"
 
 
+@pytest.mark.chaos  # for time
 def test_a_dispatcher_that_was_stopped_for_a_while_stands_back(site):
     one = site.start()
     one.wait_acting()
@@ -168,6 +169,7 @@ def test_the_registry_is_rebuilt_after_redis_lost_everything(site):
     wait_until(lambda: dispatcher.get(f"/api/v1/jobs/{running}")[1]["job"]["epoch"] >= epoch)
 
 
+@pytest.mark.chaos  # for time
 def test_without_redis_submissions_are_taken_after_a_while(site):
     dispatcher = site.start(redis=f"redis://127.0.0.1:{free_port()}/0")
     dispatcher.wait_acting()

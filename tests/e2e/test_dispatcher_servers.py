@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 
 from headrace.embedded import EmbeddedCluster
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]  # for time
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from headrace.embedded.aot_training import exercise
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]  # for time
 
 
 def test_the_exercise_goes_through_topics_transactions_groups_and_trimming(kafka: str) -> None:

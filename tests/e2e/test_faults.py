@@ -192,6 +192,7 @@ def test_lanes_of_a_killed_taskmanager_go_on_at_another(site: Site, tell: Tell) 
     assert max(took_s.values()) <= patience(10)
 
 
+@pytest.mark.chaos  # for time
 def test_a_killed_taskmanager_that_is_restarted_takes_its_lanes_up_again(site: Site, tell: Tell) -> None:
     with running_job(site, seed=25) as job:
         old = set(site.workers())

@@ -90,11 +90,14 @@ def test_topics_of_a_job(site: RestSite, running: Any) -> None:
     def topics() -> dict[str, Any]:
         return {topic["role"]: topic for topic in site.get(f"/api/v1/jobs/{running['id']}/topics")["topics"]}
 
-    site.until(lambda: topics()["source"]["lag"] == 0, "the source's hints have arrived")
+    def read_to() -> list[int | None]:
+        return [each["read_to"] for each in topics()["source"]["partitions"]]
+
+    site.until(lambda: read_to() == [100, 100], "the hints of both lanes have arrived")
     found = topics()
+    assert found["source"]["lag"] == 0
     assert (found["source"]["name"], found["source"]["of"]) == (running["names"]["parts"], ["Source: shares"])
     assert sum(each["end_offset"] for each in found["source"]["partitions"]) == len(RECORDS)
-    assert [each["read_to"] for each in found["source"]["partitions"]] == [100, 100]
     assert found["sink"]["partitions"][0]["end_offset"] >= len(RECORDS)
     assert (found["sink"]["lag"], found["lane-log"]["lag"]) == (None, None)
     exchange = found["exchange"]

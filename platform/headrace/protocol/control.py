@@ -313,7 +313,7 @@ class LaneMetrics(Message):
 
     attempt: str
     commits: int = 0
-    progressed: bool = Field(False, description="more than the opening commit of this attempt stands")
+    progressed: bool = Field(False, description="some of its input, or of event time, is committed in this attempt")
     records_in: int = 0
     records_out: int = 0
     records_in_per_s: float = 0.0

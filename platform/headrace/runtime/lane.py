@@ -76,7 +76,7 @@ class Lane:
         self.committed: LaneLogRecord = empty_record()
         self.commits = self.records_in = self.records_out = 0
         self.first_read_s = self.last_commit_s = 0.0
-        self.progressed = False  #: this attempt has committed more than its opening
+        self.progressed = False  #: this attempt has committed some of its input, or of event time
         self.reason = ""
         self._connection = connection
         self._host = host
@@ -425,7 +425,8 @@ class Lane:
 
     def _durable(self, commit: Commit) -> None:
         """The commit stands in the log: its record is now the committed state."""
-        record = commit.record
+        record, before = commit.record, self.committed
+        moved = record.changes or record.positions != before.positions or record.watermark != before.watermark
         record.changes = record.chunk = []
         self._in_flight = None
         self.committed = record
@@ -440,7 +441,7 @@ class Lane:
         self._outputs.rows_sent = 0
         if self._opening:
             self._outputs.open_direct(record.c)
-        else:
+        elif moved:
             self.progressed = True
         self._opening = False
         self.last_commit_s = commit.ended_s or self._clock()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from headrace.common import WatermarkStrategy
@@ -33,9 +35,23 @@ def say(**facts: Any) -> None:
     print(json.dumps(facts), flush=True)
 
 
-def all_of(env: StreamExecutionEnvironment, count: int) -> None:
-    """Counts by key, through an exchange; results are objects of the script's own class."""
-    stream = numbers(env, count - 1).map(lambda n: Seen(n % 100, 1)).key_by(lambda seen: seen.number)
+def seen_once(number: int) -> Seen:
+    return Seen(number % 100, 1)
+
+
+def all_of(env: StreamExecutionEnvironment, count: int, gate: str) -> None:
+    """Counts by key, through an exchange; results are objects of the script's own class.
+
+    With ``gate``, half-way the job waits until there is such a file.
+    """
+
+    def passed(number: int) -> bool:
+        if gate and number == count // 2:
+            while not Path(gate).exists():
+                time.sleep(0.01)
+        return True
+
+    stream = numbers(env, count - 1).filter(passed).map(seen_once).key_by(lambda seen: seen.number)
     counts = stream.reduce(lambda a, b: Seen(a.number, a.count + b.count))
     most: dict[int, int] = {}
     total = 0
@@ -61,11 +77,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=["all", "limit", "endless", "raising", "client"])
     parser.add_argument("count", type=int, nargs="?", default=50_000)
+    parser.add_argument("--gate", default="")
     given = parser.parse_args()
     what = given.what
     env = StreamExecutionEnvironment.get_execution_environment()
     if what == "all":
-        all_of(env, given.count)
+        all_of(env, given.count, given.gate)
     elif what == "limit":
         say(found=numbers(env, 2**62).execute_and_collect("endless", limit=4))
     elif what == "endless":
