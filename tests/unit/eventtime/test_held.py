@@ -28,8 +28,11 @@ def test_no_rows_no_complaint() -> None:
     assert held.reason(500.0) == ""
     held.rows_came(501.0)
     assert held.reason(502.0) == "watermark held by x"
-    held.moved(502.5)
-    assert held.reason(502.6) == ""
+    assert held.reason(501.0 + 2 * HELD_S) == ""
+    held.rows_came(530.0)
+    assert held.reason(531.0) == "watermark held by x"
+    held.moved(532.5)
+    assert held.reason(532.6) == ""
 
 
 def test_who_holds_it_is_asked_once_a_second() -> None:

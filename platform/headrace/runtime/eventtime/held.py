@@ -64,7 +64,8 @@ class HeldWatermark:
         """ "watermark held by idle partition 3 of topic bids: no record yet", "" while all is as usual."""
         if now_s >= self._look_s:
             self._look_s = now_s + LOOK_S
-            waited_for = self._moved_s is None or self._rows_s > self._moved_s
+            flowing = now_s - self._rows_s <= HELD_S  # an input that is just quiet holds nothing up
+            waited_for = self._moved_s is None or (flowing and self._rows_s > self._moved_s)
             holder = self._holding() if waited_for else ""
             self._reason = f"watermark held by {holder}" if holder else ""
         return self._reason
