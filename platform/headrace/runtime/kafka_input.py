@@ -26,9 +26,9 @@ from headrace.runtime.undecodable import Undecodable
 
 #: Between two looks for new partitions, as in Flink.
 DISCOVERY_INTERVAL_MS = 300_000
-#: The broker holds less than so many bytes back for so long: producers with many small batches would cost it an
-#: answer each. Far below the commit interval; shorter where outputs leave at once.
-GATHER_BYTES, GATHER_MS, DIRECT_GATHER_MS = 65_536, 20, 10
+#: At least once, the broker holds less than so many bytes back for so long: producers with many small batches would
+#: cost it an answer each.
+GATHER_BYTES, DIRECT_GATHER_MS = 65_536, 10
 CALL_TIMEOUT_S = 5.0
 
 _topic_of, _partition_of = methodcaller("topic"), methodcaller("partition")
@@ -56,10 +56,12 @@ class KafkaInput:
         ``decode`` turns the values of a batch into records. ``group``: whose committed offsets are meant.
         """
         properties: Mapping[str, str] = params.get("properties") or {}
-        self.fetching = Fetching(
-            wait_ms=DIRECT_GATHER_MS if direct else GATHER_MS,
-            gather_bytes=GATHER_BYTES,
-            options={name: value for name, value in properties.items() if name != "bootstrap.servers"},
+        options = {name: value for name, value in properties.items() if name != "bootstrap.servers"}
+        # Exactly once, bursts with pauses between them would each be taken for the end of input, and be committed.
+        self.fetching = (
+            Fetching(wait_ms=DIRECT_GATHER_MS, gather_bytes=GATHER_BYTES, options=options)
+            if direct
+            else Fetching(options=options)
         )
         self._subscription = subscription
         self._splits = list(splits)
