@@ -90,10 +90,13 @@ def latency(
                 ("p50", f"{measured.percentile(0.5):.0f} ms"),
                 ("p90", f"{measured.percentile(0.9):.0f} ms"),
                 ("p99", f"{measured.percentile(0.99):.0f} ms"),
+                ("Exact", "yes" if measured.exact else "NO"),
                 ("Load", f"{measured.load} before the load"),
             ]
         ),
     )
+    if not measured.exact:
+        raise typer.Exit(EXIT_JOB_FAILED)
 
 
 @app.command()

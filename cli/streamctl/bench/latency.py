@@ -1,7 +1,8 @@
 """Latency over two hops: a record's send time to the moment a reader of the sink topic has it.
 
 Source topic, filter, exchange, running total per user, sink topic; every fiftieth total is written and measured.
-Exactly once, the reader sees committed records only. The first WARM_S seconds are left out.
+Exactly once, the reader sees committed records only. The first WARM_S seconds are left out of the times, and
+of nothing else: every total that was due must have come with the right amount, exactly once or at least once.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import JsonValue
 from headrace import clock
 from headrace.embedded.cluster import Addresses
 from headrace.errors import StillWaitingError, UnavailableError
+from streamctl.bench.pace import USERS, amount
 from streamctl.trial.cluster import TrialCluster, example_file, load_average, trial_cluster
 from streamctl.trial.cpu import CpuSampler
 from streamctl.trial.filling import create_topics
@@ -43,11 +45,7 @@ class Latency:
     task_cpu_s: float
     broker_cpu_s: float
     load: float
-
-    @property
-    def complete(self) -> bool:
-        """Every total that was due has come: none lost; doubles are possible at least once only."""
-        return len(self.samples) > 0
+    exact: bool
 
     def percentile(self, share: float) -> float:
         ordered = sorted(self.samples)
@@ -67,7 +65,7 @@ class Latency:
             "latency_p50_ms": round(self.percentile(0.5), 1),
             "latency_p90_ms": round(self.percentile(0.9), 1),
             "latency_p99_ms": round(self.percentile(0.99), 1),
-            "exact": self.complete,
+            "exact": self.exact,
             "load": self.load,
         }
 
@@ -115,12 +113,13 @@ def _measure(
         sent = int(answer)
         ended_ms = clock.now_ms()
         deadline_s = clock.monotonic_s() + DRAIN_S
-        while reader.totals < sent // EVERY and clock.monotonic_s() < deadline_s:
+        while len(reader.totals) < len(range(0, sent, EVERY)) and clock.monotonic_s() < deadline_s:
             reader.take()
         task_cpu_s, broker_cpu_s = workers.seconds(began_ms, ended_ms), broker.seconds(began_ms, ended_ms)
     reader.close()
-    if reader.totals < sent // EVERY:
-        raise UnavailableError("trial-sink", f"{reader.totals} of {sent // EVERY} totals came in time")
+    due = expected_totals(sent)
+    if missing := due.keys() - reader.totals.keys():
+        raise UnavailableError("trial-sink", f"{len(missing)} of {len(due)} totals did not come in time")
     return Latency(
         mode=mode,
         rate=rate,
@@ -130,18 +129,41 @@ def _measure(
         task_cpu_s=task_cpu_s,
         broker_cpu_s=broker_cpu_s,
         load=load,
+        exact=right(reader.totals, due, once=mode == "exactly-once"),
     )
 
 
+def expected_totals(sent: int) -> dict[int, int]:
+    """Of every record whose total is written: its id and its user's amounts so far."""
+    users = [0] * USERS
+    due: dict[int, int] = {}
+    for number in range(sent):
+        users[number % USERS] += amount(number)
+        if number % EVERY == 0:
+            due[number] = users[number % USERS]
+    return due
+
+
+def right(found: dict[int, list[int]], due: dict[int, int], *, once: bool) -> bool:
+    """Whether the amounts found by id are those due: each once, or each at least once and not too small."""
+    if found.keys() != due.keys():
+        return False
+    if once:
+        return all(amounts == [due[number]] for number, amounts in found.items())
+    return all(max(amounts) >= due[number] for number, amounts in found.items())
+
+
 class _Total(msgspec.Struct):
+    id: int
+    amount: int
     at: float
 
 
 class _Reader:
-    """Reads the sink topic as it grows; notes (send time, latency) of every total."""
+    """Reads the sink topic as it grows; notes amounts by id, and (send time, latency) of every total."""
 
     def __init__(self, bootstrap: str, *, committed: bool) -> None:
-        self.totals = 0
+        self.totals: dict[int, list[int]] = {}
         self.samples: list[tuple[float, float]] = []
         self._decode = msgspec.json.Decoder(_Total).decode
         self._consumer = Consumer(
@@ -163,7 +185,7 @@ class _Reader:
             return
         now_ms = clock.now_ms()
         total = self._decode(message.value() or b"")
-        self.totals += 1
+        self.totals.setdefault(total.id, []).append(total.amount)
         self.samples.append((total.at, now_ms - total.at))
 
     def close(self) -> None:

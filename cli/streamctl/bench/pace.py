@@ -14,6 +14,11 @@ TICK_S = 0.005
 USERS = 1000
 
 
+def amount(number: int) -> int:
+    """What record ``number`` carries."""
+    return 1 + number % 7
+
+
 def pace(bootstrap: str, topic: str, partitions: int, rate: int, seconds: float) -> int:
     """Produce; how many records were sent. ``at`` is the send time in ms with microseconds."""
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 1, "acks": 1, "log_level": 0})
@@ -23,7 +28,7 @@ def pace(bootstrap: str, topic: str, partitions: int, rate: int, seconds: float)
         due = int((now_s - began_s) * rate)
         at = time.time_ns() / 1e6
         for n in range(sent, due):
-            value = b'{"id":%d,"user":"user%04d","amount":%d,"at":%.3f}' % (n, n % USERS, 1 + n % 7, at)
+            value = b'{"id":%d,"user":"user%04d","amount":%d,"at":%.3f}' % (n, n % USERS, amount(n), at)
             while True:
                 try:
                     producer.produce(topic, value, partition=n % partitions)

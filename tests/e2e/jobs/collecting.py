@@ -21,6 +21,9 @@ class Seen:
     count: int
 
 
+GATE_S = 60.0
+
+
 def numbers(env: StreamExecutionEnvironment, last: int) -> Any:
     return env.from_source(NumberSequenceSource(0, last), WatermarkStrategy.no_watermarks(), "numbers")
 
@@ -47,7 +50,9 @@ def all_of(env: StreamExecutionEnvironment, count: int, gate: str) -> None:
 
     def passed(number: int) -> bool:
         if gate and number == count // 2:
+            deadline_s = time.monotonic() + GATE_S
             while not Path(gate).exists():
+                assert time.monotonic() < deadline_s, "the gate stays closed"
                 time.sleep(0.01)
         return True
 
