@@ -44,9 +44,8 @@ from headrace.log.hanging_transactions import (
     repair_hanging_transactions,
 )
 
-POLL_INTERVAL_S = 0.1
-#: To look at another's child takes several files of the system, at one's own a single call.
-POLL_ADOPTED_INTERVAL_S = 0.2
+#: Between two probes of a service that starts, and two looks whether one that runs is still alive.
+POLL_INTERVAL_S, ALIVE_INTERVAL_S = 0.05, 0.25
 WATCH_INTERVAL_S = 1.0
 REPAIR_TIMEOUT_S = 30.0
 OUTPUT_BYTES_MAX = 20_000_000
@@ -125,7 +124,7 @@ class Supervisor:
         self._publish()
         log.info("service healthy", service=unit.service.name, pid=unit.status.pid)
         while unit.alive():  # noqa: ASYNC110 - a process that is not our child can only be polled
-            await asyncio.sleep(POLL_INTERVAL_S if unit.is_child else POLL_ADOPTED_INTERVAL_S)
+            await asyncio.sleep(ALIVE_INTERVAL_S)
         unit.healthy.clear()
         unit.failed(unit.explain_end())
         return monotonic_s() - since_s
@@ -250,10 +249,6 @@ class _Unit:
             starts=self.status.starts + 1,
             reason="just started",
         )
-
-    @property
-    def is_child(self) -> bool:
-        return self._child is not None
 
     def alive(self) -> bool:
         if self._child is not None:

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 QUEUE_MAX, QUEUE_BYTES_MAX = 5_000, 64_000_000
 RECENT_MAX, RECENT_BYTES_MAX = 1_000, 4_000_000
 BATCH_MAX = 1_000
-POLL_S = 0.05
+POLL_S = 0.15
 #: How long the broker may hold an empty fetch; a partition that is new here waits for that.
 FETCH_WAIT_MS = 250
 RETRY_S = 0.5

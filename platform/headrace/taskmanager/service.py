@@ -79,7 +79,7 @@ from headrace.telemetry import process_log
 
 log = structlog.get_logger(__name__)
 
-TICK_S = 0.1
+TICK_S = 0.2
 #: The control topics are looked for this often until the Dispatcher has made them.
 TOPICS_POLL_S = 0.5
 #: A code package that cannot be written is tried again after this.
