@@ -19,6 +19,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from pydantic import BaseModel
+from tests.waiting import wait_until
 
 from headrace.embedded import EmbeddedCluster
 from headrace.ids import is_job_id, new_job_id
@@ -458,9 +459,15 @@ def test_show_names_the_process_of_each_lane(streamctl: Streamctl, topic: str) -
 
 def test_top_prints_one_sample_when_nobody_watches(streamctl: Streamctl, topic: str) -> None:
     job = streamctl("submit", streamctl.script("job.py", ENDLESS), "--json", "--", "--topic", topic).last["job_id"]
-    sample = streamctl("top", "--interval", "1.5", "--json").last
+    found: list[Any] = []
+
+    def rates_are_there() -> bool:  # two reports of the lane: RUNNING comes before the first, another each second
+        found.append(streamctl("top", "--interval", "1.5", "--json").last)
+        return found[-1]["jobs"][0]["commits_per_s"] is not None
+
+    wait_until(rates_are_there, deadline_s=WAIT_S)
+    sample = found[-1]
     assert [each["job_id"] for each in sample["jobs"]] == [job]
-    assert sample["jobs"][0]["commits_per_s"] is not None
     assert [(each["slots"], each["occupied"]) for each in sample["taskmanagers"]] == [(SLOTS, 1)]
     page = streamctl("top", "--once")
     assert page.status == 0 and "TaskManagers" in page.stdout and job[:8] in page.stdout
