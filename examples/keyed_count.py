@@ -4,12 +4,12 @@
     python examples/keyed_count.py      the same in this process, with the Kafka of streamctl up
 
 The input holds {"user": "u00042", "kind": "view", "ts": 1700000000000, ...}; other kinds than "view" are left out.
-The result has one record per user and window.
+The result has one record per user and window. With --typed, records are Rows of the three declared fields.
 """
 
 import argparse
 
-from headrace.common import Duration, SimpleStringSchema, Time, TimestampAssigner, WatermarkStrategy
+from headrace.common import Duration, SimpleStringSchema, Time, TimestampAssigner, Types, WatermarkStrategy
 from headrace.datastream import AggregateFunction, ProcessWindowFunction, StreamExecutionEnvironment
 from headrace.datastream.connectors.kafka import (
     KafkaOffsetsInitializer,
@@ -17,8 +17,14 @@ from headrace.datastream.connectors.kafka import (
     KafkaSink,
     KafkaSource,
 )
-from headrace.datastream.formats.json import JsonDeserializationSchema, JsonSerializationSchema
+from headrace.datastream.formats.json import (
+    JsonDeserializationSchema,
+    JsonRowDeserializationSchema,
+    JsonSerializationSchema,
+)
 from headrace.datastream.window import TumblingEventTimeWindows
+
+EVENT = Types.ROW_NAMED(["user", "kind", "ts"], [Types.STRING(), Types.STRING(), Types.LONG()])
 
 
 class EventTime(TimestampAssigner):
@@ -50,16 +56,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--input", default="events")
     parser.add_argument("--output", default="counts")
+    parser.add_argument("--typed", action="store_true", help="decode the declared fields only")
     topics = parser.parse_args()
 
     env = StreamExecutionEnvironment.get_execution_environment()
+    typed = JsonRowDeserializationSchema.builder().type_info(EVENT).build()
     source = (
         KafkaSource.builder()
         .set_topics(topics.input)
         .set_group_id("keyed-count")
         .set_starting_offsets(KafkaOffsetsInitializer.earliest())
         .set_bounded(KafkaOffsetsInitializer.latest())
-        .set_value_only_deserializer(JsonDeserializationSchema())
+        .set_value_only_deserializer(typed if topics.typed else JsonDeserializationSchema())
         .build()
     )
     sink = (

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headrace.errors import EXIT_JOB_FAILED
 from streamctl.options import JsonOption, output_of
 from streamctl.speaking import SpeakingGroup
+
+if TYPE_CHECKING:
+    from streamctl.bench.drain import Workload
 
 app = typer.Typer(cls=SpeakingGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -34,26 +37,31 @@ class _Progress:
 _say = _Progress()
 
 
-@app.command()
-def w1(
-    context: typer.Context,
-    records: Annotated[int, typer.Option(min=1000, metavar="N", help="Input records.")] = 1_000_000,
-    keys: Annotated[int, typer.Option(min=1, max=10_000_000, metavar="N", help="Different users.")] = 1000,
-    json: JsonOption = False,
-) -> None:
-    """Keyed count: JSON, filter, exchange, 10 s windows, sink; exactly-once, Python lambdas on dicts."""
-    from streamctl.bench.w1 import run_w1
+class Mode(StrEnum):
+    EXACTLY_ONCE = "exactly-once"
+    AT_LEAST_ONCE = "at-least-once"
+
+
+RecordsOption = Annotated[int, typer.Option(min=1000, metavar="N", help="Input records.")]
+KeysOption = Annotated[int, typer.Option(min=1, max=10_000_000, metavar="N", help="Different users.")]
+ModeOption = Annotated[Mode, typer.Option(help="Delivery guarantee.")]
+
+
+def _drain(context: typer.Context, workload: Workload, mode: Mode) -> None:
+    """Run it and say what was measured."""
+    from streamctl.bench.drain import run_drain
     from streamctl.render import facts
 
-    measured = run_w1(records, keys, _say)
+    measured = run_drain(workload, _say, mode=mode.value)
     output_of(context).result(
         measured.json(),
         facts(
             [
-                ("Records", f"{measured.records:,} of 100 bytes, {measured.keys:,} keys"),
+                ("Records", f"{measured.records:,}, {mode.value}"),
                 ("Throughput", f"{measured.records / measured.seconds:,.0f} records/s"),
                 ("Per core", f"{measured.records / measured.task_cpu_s:,.0f} records/s of slot worker CPU"),
                 ("CPU", f"{measured.task_cpu_s:.1f} s workers, {measured.broker_cpu_s:.1f} s broker"),
+                ("Memory", f"{measured.state_mb:.0f} MB more than idle workers hold"),
                 ("Exact", "yes" if measured.exact else "NO"),
                 ("Load", f"{measured.load} before the job"),
             ]
@@ -63,9 +71,59 @@ def w1(
         raise typer.Exit(EXIT_JOB_FAILED)
 
 
-class Mode(StrEnum):
-    EXACTLY_ONCE = "exactly-once"
-    AT_LEAST_ONCE = "at-least-once"
+@app.command()
+def w1(
+    context: typer.Context,
+    records: RecordsOption = 1_000_000,
+    keys: KeysOption = 1000,
+    typed: Annotated[bool, typer.Option("--typed", help="With a declared row type.")] = False,
+    mode: ModeOption = Mode.EXACTLY_ONCE,
+    json: JsonOption = False,
+) -> None:
+    """Keyed count: JSON, filter, exchange, 10 s windows, sink; Python lambdas on dicts, or on typed rows."""
+    from streamctl.bench.w1 import KeyedCount
+
+    _drain(context, KeyedCount(records, keys, typed=typed), mode)
+
+
+@app.command()
+def w2(
+    context: typer.Context,
+    records: RecordsOption = 1_000_000,
+    mode: ModeOption = Mode.EXACTLY_ONCE,
+    json: JsonOption = False,
+) -> None:
+    """Running word count: every update of 5,000 words goes to a topic."""
+    from streamctl.bench.w2 import RunningWordCount
+
+    _drain(context, RunningWordCount(records), mode)
+
+
+@app.command()
+def stateless(
+    context: typer.Context,
+    records: RecordsOption = 1_000_000,
+    mode: ModeOption = Mode.EXACTLY_ONCE,
+    json: JsonOption = False,
+) -> None:
+    """Map and filter, topic to topic, text in and out."""
+    from streamctl.bench.stateless import Stateless
+
+    _drain(context, Stateless(records), mode)
+
+
+@app.command()
+def process(
+    context: typer.Context,
+    records: RecordsOption = 1_000_000,
+    keys: KeysOption = 1000,
+    mode: ModeOption = Mode.EXACTLY_ONCE,
+    json: JsonOption = False,
+) -> None:
+    """Keyed count by a KeyedProcessFunction: state, and one timer for each key and window."""
+    from streamctl.bench.process import TimedCount
+
+    _drain(context, TimedCount(records, keys), mode)
 
 
 @app.command()
@@ -73,7 +131,7 @@ def latency(
     context: typer.Context,
     rate: Annotated[int, typer.Option(min=100, metavar="N", help="Records per second.")] = 10_000,
     seconds: Annotated[float, typer.Option(min=1, metavar="S", help="Measured time, after 10 s to warm up.")] = 20,
-    mode: Annotated[Mode, typer.Option(help="Delivery guarantee.")] = Mode.EXACTLY_ONCE,
+    mode: ModeOption = Mode.EXACTLY_ONCE,
     json: JsonOption = False,
 ) -> None:
     """Send time to sink reader over two hops: filter, exchange, running total, sink topic."""

@@ -10,7 +10,8 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 
-PARTITIONS = 4
+from streamctl.bench.drain import PARTITIONS
+
 RECORDS_PER_MS = 10
 RECORD_BYTES = 100
 VIEWS_SHARE = 0.7
