@@ -32,7 +32,7 @@ class TimedCount(KeyedProcessFunction):
         ctx.timer_service().register_event_time_timer(start + WINDOW_MS - 1)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[dict[str, Any]]:
-        counts = self.counts.value()
+        counts = self.counts.value() or {}
         start = timestamp + 1 - WINDOW_MS
         yield {"user": ctx.get_current_key(), "start": start, "count": counts.pop(start)}
         if counts:
