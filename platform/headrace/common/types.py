@@ -1,4 +1,8 @@
-"""Row: a record with positions and, when they are known, field names."""
+"""Row: a record with positions and, when they are known, field names.
+
+What every row can do stands in ``RowOperations``. ``Row(...)`` holds a list and the names beside it; rows of a
+declared type, decoded by the million, are structs (``typed_row``) and are instances of Row too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,111 @@ from typing import Any, overload
 __all__ = ["Row"]
 
 
-class Row:
+class RowOperations:
+    """Everything that follows from names, length, and reading and writing one value."""
+
+    __slots__ = ()
+
+    def field_names(self) -> tuple[str, ...] | None:
+        """The names in order, None when the row has positions only."""
+        raise NotImplementedError
+
+    def set_field_names(self, field_names: Sequence[str]) -> None:
+        """Name the values; raises ValueError unless there is one name for each value.
+
+        Rows of a declared type keep its names: TypeError.
+        """
+        raise NotImplementedError
+
+    def as_dict(self, recursive: bool = False) -> dict[str, Any]:
+        """The row as a dict; nested rows too when ``recursive``. Raises TypeError when it has no names."""
+        names = self.field_names()
+        if names is None:
+            raise TypeError(f"{self!r} has no field names, so it cannot become a dict")
+        values = [_plain(value) for value in self] if recursive else self[:]
+        return dict(zip(names, values, strict=True))
+
+    def __call__(self, *values: Any) -> Row:
+        if len(values) > len(self):
+            raise ValueError(f"{len(values)} values for the fields of {self!r}")
+        return Row.of(self[: len(values)], values)
+
+    def _position(self, name: str) -> int:
+        names = self.field_names()
+        if names is None or name not in names:
+            known = "it has positions only" if names is None else f"it has {', '.join(names)}"
+            raise KeyError(f"no field {name!r} in a Row: {known}")
+        return names.index(name)
+
+    @overload
+    def __getitem__(self, item: int | str) -> Any: ...
+    @overload
+    def __getitem__(self, item: slice) -> list[Any]: ...
+    def __getitem__(self, item: int | str | slice) -> Any:
+        raise NotImplementedError
+
+    def __setitem__(self, item: int | str, value: Any) -> None:
+        raise NotImplementedError
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in Row.__slots__:
+            raise AttributeError(name)
+        try:
+            return self[self._position(name)]
+        except KeyError as error:
+            raise AttributeError(error.args[0]) from None
+
+    def __contains__(self, value: object) -> bool:
+        return value in self[:]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self[:])
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RowOperations):
+            return NotImplemented
+        return self.field_names() == other.field_names() and self[:] == other[:]
+
+    def __lt__(self, other: RowOperations) -> bool:
+        return self[:] < other[:] if isinstance(other, RowOperations) else NotImplemented
+
+    def __le__(self, other: RowOperations) -> bool:
+        return self[:] <= other[:] if isinstance(other, RowOperations) else NotImplemented
+
+    def __gt__(self, other: RowOperations) -> bool:
+        return self[:] > other[:] if isinstance(other, RowOperations) else NotImplemented
+
+    def __ge__(self, other: RowOperations) -> bool:
+        return self[:] >= other[:] if isinstance(other, RowOperations) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Row.of, (self.field_names(), self[:])
+
+    def __repr__(self) -> str:
+        names = self.field_names()
+        if names is None:
+            return f"<Row({', '.join(map(repr, self))})>"
+        pairs = zip(names, self, strict=True)
+        return f"Row({', '.join(f'{name}={value!r}' for name, value in pairs)})"
+
+
+class _RowType(type):
+    """Makes rows of a declared type instances of Row as well."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, RowOperations)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, RowOperations)
+
+
+class Row(RowOperations, metaclass=_RowType):
     """A mutable record of fixed length, read by position, by name or as an attribute.
 
     ``Row("Alice", 11)`` has positions only; ``Row(name="Alice", age=11)`` has names too, in the order written.
@@ -35,32 +143,12 @@ class Row:
         return row
 
     def field_names(self) -> tuple[str, ...] | None:
-        """The names in order, None when the row has positions only."""
         return self._fields
 
     def set_field_names(self, field_names: Sequence[str]) -> None:
-        """Name the values; raises ValueError unless there is one name for each value."""
         if len(field_names) != len(self._values):
             raise ValueError(f"{len(field_names)} names for a Row of {len(self._values)} values")
         self._fields = tuple(field_names)
-
-    def as_dict(self, recursive: bool = False) -> dict[str, Any]:
-        """The row as a dict; nested rows too when ``recursive``. Raises TypeError when it has no names."""
-        if self._fields is None:
-            raise TypeError(f"{self!r} has no field names, so it cannot become a dict")
-        values = [_plain(value) for value in self._values] if recursive else self._values
-        return dict(zip(self._fields, values, strict=True))
-
-    def __call__(self, *values: Any) -> Row:
-        if len(values) > len(self._values):
-            raise ValueError(f"{len(values)} values for the fields of {self!r}")
-        return Row.of(self._values[: len(values)], values)
-
-    def _position(self, name: str) -> int:
-        if self._fields is None or name not in self._fields:
-            known = "it has positions only" if self._fields is None else f"it has {', '.join(self._fields)}"
-            raise KeyError(f"no field {name!r} in a Row: {known}")
-        return self._fields.index(name)
 
     @overload
     def __getitem__(self, item: int | str) -> Any: ...
@@ -72,51 +160,11 @@ class Row:
     def __setitem__(self, item: int | str, value: Any) -> None:
         self._values[self._position(item) if isinstance(item, str) else item] = value
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in Row.__slots__:
-            raise AttributeError(name)
-        try:
-            return self._values[self._position(name)]
-        except KeyError as error:
-            raise AttributeError(error.args[0]) from None
-
-    def __contains__(self, value: object) -> bool:
-        return value in self._values
-
     def __iter__(self) -> Iterator[Any]:
         return iter(self._values)
 
     def __len__(self) -> int:
         return len(self._values)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Row):
-            return NotImplemented
-        return self._fields == other._fields and self._values == other._values
-
-    def __lt__(self, other: Row) -> bool:
-        return self._values < other._values if isinstance(other, Row) else NotImplemented
-
-    def __le__(self, other: Row) -> bool:
-        return self._values <= other._values if isinstance(other, Row) else NotImplemented
-
-    def __gt__(self, other: Row) -> bool:
-        return self._values > other._values if isinstance(other, Row) else NotImplemented
-
-    def __ge__(self, other: Row) -> bool:
-        return self._values >= other._values if isinstance(other, Row) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(tuple(self._values))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Row.of, (self._fields, self._values)
-
-    def __repr__(self) -> str:
-        if self._fields is None:
-            return f"<Row({', '.join(map(repr, self._values))})>"
-        pairs = zip(self._fields, self._values, strict=True)
-        return f"Row({', '.join(f'{name}={value!r}' for name, value in pairs)})"
 
 
 def _plain(value: Any) -> Any:

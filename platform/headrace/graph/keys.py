@@ -38,6 +38,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from headrace.common.typed_row import TypedRow
 from headrace.common.types import Row
 
 KEY_GROUPS = 128  #: fixed for life: part of the wire format
@@ -112,6 +113,8 @@ def lane_of_group(group: int, lanes: int) -> int:
 def _encode(key: Any, depth: int) -> bytes:
     encoder = _ENCODERS.get(type(key))
     if encoder is None:
+        if isinstance(key, TypedRow):  # each declared type has a class of its own
+            return _row(key, depth)
         raise UnsupportedKeyError(f"{_type_name(key)} cannot be a key; {_advice(key)}")
     return encoder(key, depth)
 
@@ -201,7 +204,7 @@ def _tuple(key: tuple[Any, ...], depth: int) -> bytes:
     return b"t" + _varint(len(key)) + b"".join([_encode(item, depth) for item in key])
 
 
-def _row(key: Row, depth: int) -> bytes:
+def _row(key: Row | TypedRow, depth: int) -> bytes:
     depth = _deeper(key, depth)
     values = [_encode(item, depth) for item in key]
     names = key.field_names()

@@ -30,7 +30,7 @@ class Packed(msgspec.Struct, array_like=True, gc=False):
     marks: list[tuple[int, int]]
     idle: bool  #: the source lane holds no watermark back until it speaks again
     end: bool  #: the source lane has ended; nothing follows
-    codec: str  #: of ``values``: "pickle" or "msgpack"
+    codec: str  #: of ``values``: "pickle", "msgpack" or "columns" (headrace.runtime.value_columns)
     keys: bytes  #: msgpack list of str, or pickle list; empty when unkeyed
     values: bytes
     times: bytes  #: msgpack list of event times in ms, or nil where a record has none

@@ -22,12 +22,15 @@ from headrace.protocol.data import PACKED_BYTES_MAX, Packed, decode_packed
 from headrace.protocol.data import encode as encode_msgpack
 from headrace.runtime.direct import same_start
 from headrace.runtime.ports import MIN_WATERMARK
-from headrace.runtime.state.isolation import dumps
+from headrace.runtime.value_columns import decode_values, encode_values
 
 ROWS_PER_PART_MAX = 20_000
 #: A watermark that moved this far is told to lanes that got no rows.
 WATERMARK_STEP_MS = 1_000
 TARGET_CACHE_MAX = 200_000
+
+#: One part of what goes to a lane: rows, codec of the values, keys, values, times.
+_Part = tuple[int, str, bytes, bytes, bytes]
 
 _decode_list = msgspec.msgpack.Decoder(list).decode
 
@@ -176,7 +179,7 @@ class EdgeBuffer:
             if not (values or news or (behind and (tell_all or watermark - told >= WATERMARK_STEP_MS))):
                 continue
             parts = self._pack(keys, values, times)
-            for part, (rows, key_blob, value_blob, time_blob) in enumerate(parts):
+            for part, (rows, codec, key_blob, value_blob, time_blob) in enumerate(parts):
                 last = part == len(parts) - 1
                 message = Packed(
                     1,
@@ -189,7 +192,7 @@ class EdgeBuffer:
                     [(rows, watermark)] if last and watermark != MIN_WATERMARK else [],
                     idle and last,
                     end and last,
-                    self.edge.codec,
+                    codec,
                     key_blob,
                     value_blob,
                     time_blob,
@@ -200,24 +203,22 @@ class EdgeBuffer:
         self._idle_told = idle
         return out
 
-    def _pack(self, keys: list[Any], values: list[Any], times: list[Any]) -> list[tuple[int, bytes, bytes, bytes]]:
+    def _pack(self, keys: list[Any], values: list[Any], times: list[Any]) -> list[_Part]:
         if not values:
-            return [(0, b"", b"", b"")]
+            return [(0, self.edge.codec, b"", b"", b"")]
         out = []
         for start in range(0, len(values), ROWS_PER_PART_MAX):
             stop = start + ROWS_PER_PART_MAX
             out += self._pack_part(keys[start:stop], values[start:stop], times[start:stop])
         return out
 
-    def _pack_part(
-        self, keys: list[Any], values: list[Any], times: list[Any]
-    ) -> list[tuple[int, bytes, bytes, bytes]]:
-        value_blob = encode_msgpack(values) if self.edge.codec == "msgpack" else dumps(values)
+    def _pack_part(self, keys: list[Any], values: list[Any], times: list[Any]) -> list[_Part]:
+        codec, value_blob = encode_values(values, self.edge.codec)
         key_blob = _encode_keys(keys) if keys else b""
         time_blob = encode_msgpack(times)
         size = len(value_blob) + len(key_blob) + len(time_blob)
         if size <= PACKED_BYTES_MAX:
-            return [(len(values), key_blob, value_blob, time_blob)]
+            return [(len(values), codec, key_blob, value_blob, time_blob)]
         if len(values) == 1:
             raise RecordTooLargeError(self.edge.id, size)
         half = len(values) // 2
@@ -228,10 +229,9 @@ class EdgeBuffer:
 
 def _encode_keys(keys: list[Any]) -> bytes:
     """All plain str: msgpack (first byte of an array is never 0x80); anything else: pickle (first byte 0x80)."""
-    for key in keys:
-        if type(key) is not str:
-            return pickle.dumps(keys, 5)
-    return encode_msgpack(keys)
+    if set(map(type, keys)) == {str}:
+        return encode_msgpack(keys)
+    return pickle.dumps(keys, 5)
 
 
 def _decode_keys(blob: bytes) -> list[Any]:
@@ -250,7 +250,7 @@ class Rows:
             self.values: list[Any] = []
             self.times: list[int | None] = []
             return
-        self.values = _decode_list(message.values) if message.codec == "msgpack" else pickle.loads(message.values)
+        self.values = decode_values(message.codec, message.values)
         self.times = _decode_list(message.times)
 
 

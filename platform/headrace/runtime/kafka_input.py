@@ -31,7 +31,7 @@ DISCOVERY_INTERVAL_MS = 300_000
 GATHER_BYTES, DIRECT_GATHER_MS = 65_536, 10
 CALL_TIMEOUT_S = 5.0
 
-_topic_of, _partition_of = methodcaller("topic"), methodcaller("partition")
+_partition_of = methodcaller("partition")
 
 
 class KafkaInput:
@@ -164,7 +164,8 @@ class KafkaInput:
         if not messages:
             return 0
         total = 0
-        for split, group in _by_split(messages):
+        topics = {topic for topic, _ in self._splits}
+        for split, group in _by_split(messages, topics.pop() if len(topics) == 1 else None):
             total += self._process_split(split, group, chain)
         return total
 
@@ -240,12 +241,13 @@ class KafkaInput:
     def close(self) -> None: ...
 
 
-def _by_split(messages: Sequence[Message]) -> list[tuple[str, Sequence[Message]]]:
-    """Messages grouped by split, order kept within each; the common case of one split is not copied."""
-    topics = set(map(_topic_of, messages))
+def _by_split(messages: Sequence[Message], topic: str | None) -> list[tuple[str, Sequence[Message]]]:
+    """Messages grouped by split, order kept within each; the common case of one split is not copied.
+
+    ``topic``: the one that all are from, None when there may be several.
+    """
     partitions = list(map(_partition_of, messages))
-    if len(topics) == 1:
-        topic = topics.pop()
+    if topic is not None:
         if partitions.count(partitions[0]) == len(partitions):
             return [(f"{topic}/{partitions[0]}", messages)]
         by_partition: dict[int, list[Message]] = {partition: [] for partition in set(partitions)}

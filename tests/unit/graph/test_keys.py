@@ -182,4 +182,4 @@ def test_import_stays_light() -> None:
     """Every slot worker imports this at its start."""
     code = "import sys, headrace.graph.keys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert not {"pydantic", "asyncio", "confluent_kafka", "cloudpickle", "msgspec"} & set(loaded)
+    assert not {"pydantic", "asyncio", "confluent_kafka", "cloudpickle"} & set(loaded)

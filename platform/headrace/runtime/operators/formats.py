@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.common.typed_row import PLAIN, astuple, can_be_typed, row_class
 from headrace.common.types import Row
 
 Decode = Callable[[Sequence[bytes | None]], list[Any]]
@@ -99,20 +100,23 @@ def _excerpt(value: bytes | None) -> str:
     return text if value is None or len(value) <= 80 else f"{text}... ({len(value)} bytes)"
 
 
-def _row_decoder(fields: Sequence[Sequence[Any]]) -> Callable[[bytes], Row]:
+def _row_decoder(fields: Sequence[Sequence[Any]]) -> Callable[[bytes], Any]:
     """Only the declared fields are decoded, straight into their types; a missing field is None."""
     from headrace.common.json_types import json_hook, json_type_of
 
     names = tuple(str(name) for name, _ in fields)
+    annotations = [json_type_of(kind) | None for _, kind in fields]
+    if can_be_typed(names):
+        plain = all(json_type_of(kind) in PLAIN for _, kind in fields)
+        return msgspec.json.Decoder(row_class(names, annotations, all_plain=plain), dec_hook=json_hook).decode
     slots = [f"f{n}" for n in range(len(names))]
     struct = msgspec.defstruct(
         "JsonRow",
-        [(slot, json_type_of(kind) | None, None) for slot, (_, kind) in zip(slots, fields, strict=True)],
+        [(slot, annotation, None) for slot, annotation in zip(slots, annotations, strict=True)],
         rename=dict(zip(slots, names, strict=True)).get,
         gc=False,
     )
     decode = msgspec.json.Decoder(struct, dec_hook=json_hook).decode
-    astuple = msgspec.structs.astuple
     of = Row.of
 
     def row(value: bytes) -> Row:

@@ -12,10 +12,12 @@ import decimal
 import pickle
 import types
 import uuid
+from copy import copy
 from typing import Any
 
 import cloudpickle
 
+from headrace.common.typed_row import TypedRow, astuple
 from headrace.common.types import Row
 from headrace.errors import UsageError
 
@@ -61,6 +63,8 @@ def isolated(value: Any) -> Any:
         values = value[:]
         if _all_atoms(map(type, values)):
             return Row.of(value.field_names(), values)
+    elif issubclass(kind, TypedRow) and _all_atoms(map(type, astuple(value))):
+        return copy(value)
     return pickle.loads(dumps(value))
 
 
