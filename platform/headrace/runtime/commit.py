@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from queue import SimpleQueue
 
+import msgspec
+
 from headrace.log.lane import Delivery, LaneProducer, LogError, Remedy, Split
 from headrace.protocol.data import LaneLogRecord
 
@@ -29,9 +31,8 @@ class Outcome(Enum):
     FENCED = "another owner holds the id"
 
 
-@dataclass(frozen=True)
-class SinkRecord:
-    """One record for a topic meant for others."""
+class SinkRecord(msgspec.Struct, frozen=True, gc=False):
+    """One record for a topic meant for others. A struct: jobs make one for each result, maybe millions."""
 
     topic: str
     key: bytes | None
