@@ -185,7 +185,7 @@ class KafkaLaneConnection:
         return {
             "fetch.queue.backoff.ms": 10,
             "queued.max.messages.kbytes": PREFETCH_KBYTES_MAX,
-            "queued.min.messages": 50_000,
+            "queued.min.messages": 16_000,
             "group.id": "headrace",  # demanded by the client, never joined
             **self._base,
             "fetch.wait.max.ms": wait_ms,
