@@ -127,6 +127,85 @@ def process(
 
 
 @app.command()
+def startup(context: typer.Context, records: RecordsOption = 1_000_000, json: JsonOption = False) -> None:
+    """`streamctl submit` of w1 on a warm cluster to its whole committed result; the workers' memory."""
+    from streamctl.bench.startup import run_startup
+    from streamctl.render import facts
+
+    measured = run_startup(records, _say)
+    output_of(context).result(
+        measured.json(),
+        facts(
+            [
+                ("Whole result", f"{measured.seconds:.1f} s for {measured.records:,} records"),
+                ("Memory", f"{measured.workers_mb:.0f} MB, all slot workers"),
+                ("Exact", "yes" if measured.exact else "NO"),
+                ("Load", f"{measured.load} before"),
+            ]
+        ),
+    )
+    if not measured.exact:
+        raise typer.Exit(EXIT_JOB_FAILED)
+
+
+@app.command()
+def recovery(
+    context: typer.Context,
+    rate: Annotated[int, typer.Option(min=100, metavar="N", help="Records per second.")] = 20_000,
+    kills: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="Workers to kill.")] = 20,
+    json: JsonOption = False,
+) -> None:
+    """SIGKILL of slot workers under load, one after the other: time to their lanes' next commits."""
+    from streamctl.bench.recovery import run_recovery
+    from streamctl.render import facts
+
+    measured = run_recovery(rate, kills, _say)
+    output_of(context).result(
+        measured.json(),
+        facts(
+            [
+                ("Kills", f"{len(measured.kills)} at {measured.rate:,} records/s"),
+                (
+                    "First commit",
+                    f"p50 {measured.first_s[len(measured.kills) // 2]:.2f} s, max {measured.first_s[-1]:.2f} s",
+                ),
+                (
+                    "All lanes",
+                    f"p50 {measured.all_s[len(measured.kills) // 2]:.2f} s, max {measured.all_s[-1]:.2f} s",
+                ),
+                ("Lost, doubled, wrong", f"{measured.lost}, {measured.duplicated}, {measured.wrong}"),
+                ("Load", f"{measured.load} before"),
+            ]
+        ),
+    )
+    if not measured.exact or len(measured.kills) < kills:
+        raise typer.Exit(EXIT_JOB_FAILED)
+
+
+@app.command()
+def restore(context: typer.Context, keys: KeysOption = 1_000_000, json: JsonOption = False) -> None:
+    """Restart of all workers with state of many keys; the longest pause while a snapshot is written."""
+    from streamctl.bench.restore import run_restore
+    from streamctl.render import facts
+
+    measured = run_restore(keys, _say)
+    output_of(context).result(
+        measured.json(),
+        facts(
+            [
+                ("Restore", f"{measured.restore_s:.2f} s until every lane commits again, {measured.keys:,} keys"),
+                ("Longest gap", f"{measured.gap_max_ms:.0f} ms between commits, {measured.snapshots} snapshots"),
+                ("Memory", f"{measured.state_mb:.0f} MB more than idle workers hold"),
+                ("Lost, doubled, wrong", f"{measured.lost}, {measured.duplicated}, {measured.wrong}"),
+                ("Load", f"{measured.load} before"),
+            ]
+        ),
+    )
+    if not measured.exact:
+        raise typer.Exit(EXIT_JOB_FAILED)
+
+
+@app.command()
 def latency(
     context: typer.Context,
     rate: Annotated[int, typer.Option(min=100, metavar="N", help="Records per second.")] = 10_000,

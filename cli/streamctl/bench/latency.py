@@ -79,13 +79,13 @@ def run_latency(rate: int, seconds: float, mode: str, say: Callable[[str], None]
         trial = TrialJob(addresses, parallelism=PARALLELISM, options={"execution.delivery": mode})
         try:
             trial.run(script, ["--input", INPUT, "--output", OUTPUT])
-            _until_running(trial, say)
+            until_running(trial, say)
             return _measure(cluster, addresses, rate, seconds, mode, say)
         finally:
             trial.close()
 
 
-def _until_running(trial: TrialJob, say: Callable[[str], None]) -> None:
+def until_running(trial: TrialJob, say: Callable[[str], None]) -> None:
     deadline_s = clock.monotonic_s() + START_S
     while not runs(lifecycle := trial.take_events(0.2)):
         say(describe("running totals", lifecycle))
@@ -98,7 +98,7 @@ def _until_running(trial: TrialJob, say: Callable[[str], None]) -> None:
 def _measure(
     cluster: TrialCluster, addresses: Addresses, rate: int, seconds: float, mode: str, say: Callable[[str], None]
 ) -> Latency:
-    reader = _Reader(addresses.bootstrap, committed=mode == "exactly-once")
+    reader = TotalsReader(addresses.bootstrap, committed=mode == "exactly-once")
     load = load_average()
     say(f"{rate:,} records/s for {WARM_S + seconds:.0f} s")
     command = [sys.executable, "-m", "streamctl.bench.pace", addresses.bootstrap, INPUT, str(PARTITIONS), str(rate)]
@@ -133,14 +133,14 @@ def _measure(
     )
 
 
-def expected_totals(sent: int) -> dict[int, int]:
+def expected_totals(sent: int, users: int = USERS) -> dict[int, int]:
     """Of every record whose total is written: its id and its user's amounts so far."""
-    users = [0] * USERS
+    sums = [0] * users
     due: dict[int, int] = {}
     for number in range(sent):
-        users[number % USERS] += amount(number)
+        sums[number % users] += amount(number)
         if number % EVERY == 0:
-            due[number] = users[number % USERS]
+            due[number] = sums[number % users]
     return due
 
 
@@ -159,7 +159,7 @@ class _Total(msgspec.Struct):
     at: float
 
 
-class _Reader:
+class TotalsReader:
     """Reads the sink topic as it grows; notes amounts by id, and (send time, latency) of every total."""
 
     def __init__(self, bootstrap: str, *, committed: bool) -> None:
@@ -179,14 +179,16 @@ class _Reader:
         self._consumer.list_topics(OUTPUT, timeout=10)
         self._consumer.assign([TopicPartition(OUTPUT, p, 0) for p in range(PARALLELISM)])
 
-    def take(self) -> None:
-        message = self._consumer.poll(0.05)
-        if message is None or message.error() is not None:
-            return
-        now_ms = clock.now_ms()
-        total = self._decode(message.value() or b"")
-        self.totals.setdefault(total.id, []).append(total.amount)
-        self.samples.append((total.at, now_ms - total.at))
+    def take(self, timeout_s: float = 0.05) -> None:
+        """What has come, waiting at most ``timeout_s`` for the first."""
+        message = self._consumer.poll(timeout_s)
+        while message is not None:
+            if message.error() is None:
+                now_ms = clock.now_ms()
+                total = self._decode(message.value() or b"")
+                self.totals.setdefault(total.id, []).append(total.amount)
+                self.samples.append((total.at, now_ms - total.at))
+            message = self._consumer.poll(0)
 
     def close(self) -> None:
         self._consumer.close()

@@ -1,6 +1,6 @@
-"""The load of the latency measurement, in a process of its own: records at an even rate, each with its send time.
+"""Load at an even rate, in a process of its own: records with an id, a user, an amount and their send time.
 
-python -m streamctl.bench.pace BOOTSTRAP TOPIC PARTITIONS RATE SECONDS
+python -m streamctl.bench.pace BOOTSTRAP TOPIC PARTITIONS RATE SECONDS [USERS [FIRST]]
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ def amount(number: int) -> int:
     return 1 + number % 7
 
 
-def pace(bootstrap: str, topic: str, partitions: int, rate: int, seconds: float) -> int:
-    """Produce; how many records were sent. ``at`` is the send time in ms with microseconds."""
+def pace(
+    bootstrap: str, topic: str, partitions: int, rate: int, seconds: float, users: int = USERS, first: int = 0
+) -> int:
+    """Produce; how many records were sent. Ids go on from ``first``; ``at`` is the send time in ms."""
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 1, "acks": 1, "log_level": 0})
     sent = 0
     began_s = time.monotonic()
     while (now_s := time.monotonic()) - began_s < seconds:
         due = int((now_s - began_s) * rate)
         at = time.time_ns() / 1e6
-        for n in range(sent, due):
-            value = b'{"id":%d,"user":"user%04d","amount":%d,"at":%.3f}' % (n, n % USERS, amount(n), at)
+        for n in range(first + sent, first + due):
+            value = b'{"id":%d,"user":"user%04d","amount":%d,"at":%.3f}' % (n, n % users, amount(n), at)
             while True:
                 try:
                     producer.produce(topic, value, partition=n % partitions)
@@ -43,5 +45,5 @@ def pace(bootstrap: str, topic: str, partitions: int, rate: int, seconds: float)
 
 
 if __name__ == "__main__":
-    _, bootstrap, topic, partitions, rate, seconds = sys.argv
-    print(pace(bootstrap, topic, int(partitions), int(rate), float(seconds)))
+    _, bootstrap, topic, partitions, rate, seconds, *more = sys.argv
+    print(pace(bootstrap, topic, int(partitions), int(rate), float(seconds), *map(int, more)))

@@ -33,12 +33,17 @@ class KeyedCount:
     def arguments(self) -> list[str]:
         return ["--input", INPUT, "--output", OUTPUT, *(["--typed"] if self._typed else [])]
 
+    @property
+    def windows(self) -> int:
+        """Rows that the sink must hold; after ``inputs`` has been gone through."""
+        return len(self._views.truth)
+
     def exact(self, rows: Rows) -> bool:
         found, count = counted(rows)
         return count == len(self._views.truth) and found == self._views.truth
 
     def facts(self) -> dict[str, JsonValue]:
-        return {"keys": self._views.keys, "windows": len(self._views.truth)}
+        return {"keys": self._views.keys, "windows": self.windows}
 
 
 def counted(rows: Rows) -> tuple[Counts, int]:

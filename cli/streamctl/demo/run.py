@@ -20,6 +20,7 @@ from streamctl.trial.cluster import TrialCluster, example_file, kill_worker, loa
 from streamctl.trial.commits import Commit, CommitReader
 from streamctl.trial.filling import create_topics, fill
 from streamctl.trial.job import TrialJob
+from streamctl.trial.kill import Kill
 from streamctl.trial.sink import SinkWatch, read_committed
 from streamctl.watch import describe, ended, require_success, runs
 
@@ -30,34 +31,6 @@ PARALLELISM = 2
 #: From the submission to the end of the job.
 JOB_S = 240.0
 KILL_AT_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class Kill:
-    """A slot worker killed: when, with which lanes, and when these committed again."""
-
-    pid: int
-    lanes: frozenset[str]
-    at_s: float
-    committed_at_kill: int
-    first_commit_s: float | None = None
-    last_lane_s: float | None = None
-    back: frozenset[str] = frozenset()
-
-    def after(self, commit: Commit) -> Kill:
-        """The kill once a commit is known: of one of its lanes, by another process."""
-        if commit.lane not in self.lanes or commit.pid == self.pid or commit.lane in self.back:
-            return self
-        took_s = commit.at_s - self.at_s
-        return Kill(
-            self.pid,
-            self.lanes,
-            self.at_s,
-            self.committed_at_kill,
-            first_commit_s=self.first_commit_s if self.first_commit_s is not None else took_s,
-            last_lane_s=took_s,
-            back=self.back | {commit.lane},
-        )
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class Commit:
     by: str
     positions: dict[str, int]
     finished: bool
+    snapshot_from: int
     at_s: float
 
     @property
@@ -73,7 +74,15 @@ class CommitReader:
             if record.part != 0:
                 continue
             lane = lane_name(self._vertex[topic].id, message.partition() or 0)
-            commit = Commit(lane, record.c, record.by, record.positions, record.finished, clock.monotonic_s())
+            commit = Commit(
+                lane,
+                record.c,
+                record.by,
+                record.positions,
+                record.finished,
+                record.snapshot_from,
+                clock.monotonic_s(),
+            )
             self.latest[lane] = commit
             commits.append(commit)
         return commits

@@ -4,9 +4,10 @@ import json
 from collections import Counter
 
 from streamctl.bench.workload import PARTITIONS, WINDOW_MS, KeyedViews
-from streamctl.demo.run import Kill
 from streamctl.trial.commits import Commit
 from streamctl.trial.cpu import spent
+from streamctl.trial.kill import Kill
+from streamctl.trial.memory import grown
 
 SAMPLES = [(100, 1.0), (200, 1.5), (300, 2.5), (400, 2.6)]
 
@@ -22,7 +23,7 @@ def test_spent_outside_of_the_samples_then_what_was_seen() -> None:
 
 
 def commit(lane: str, pid: int, at_s: float) -> Commit:
-    return Commit(lane, c=5, by=f"0.0:{pid}:abcd", positions={}, finished=False, at_s=at_s)
+    return Commit(lane, c=5, by=f"0.0:{pid}:abcd", positions={}, finished=False, snapshot_from=-1, at_s=at_s)
 
 
 def test_kill_when_lanes_come_back_then_first_and_last_are_timed_once() -> None:
@@ -34,7 +35,11 @@ def test_kill_when_lanes_come_back_then_first_and_last_are_timed_once() -> None:
     kill = kill.after(commit("v1/0", 9, 10.6))
     assert (kill.first_commit_s, kill.last_lane_s) == (0.5, 0.5)
     kill = kill.after(commit("v2/0", 9, 11.0))
-    assert (kill.first_commit_s, kill.last_lane_s) == (0.5, 1.0)
+    assert (kill.first_commit_s, kill.last_lane_s) == (0.5, 1.0) and kill.over
+
+
+def test_memory_grown_then_only_what_is_above_an_idle_worker() -> None:
+    assert grown(60, [50, 60, 100, 65]) == 45
 
 
 def test_workload_then_records_of_100_bytes_whose_views_are_the_truth() -> None:
