@@ -17,7 +17,7 @@ import msgspec
 
 from headrace.graph.job_graph import Edge, Ship
 from headrace.graph.keys import encode as encode_key
-from headrace.graph.keys import key_group, lane_of_group
+from headrace.graph.keys import KEY_GROUPS, key_group, lane_of_group
 from headrace.protocol.data import PACKED_BYTES_MAX, Packed, decode_packed
 from headrace.protocol.data import encode as encode_msgpack
 from headrace.runtime.direct import same_start
@@ -91,11 +91,12 @@ class EdgeBuffer:
         raise RuntimeError(f"edge {self.edge.id} has no key selector yet")
 
     def _hash_writer(self, key_of: Callable[[Any], Any]) -> Callable[[Any, int | None], None]:
-        columns, lanes = self._columns, self._lanes
+        columns = self._columns
+        lanes = [lane_of_group(group, self._lanes) for group in range(KEY_GROUPS)]
         targets: dict[str, int] = {}  # str keys only: 1, 1.0 and True are equal as dict keys, not as stream keys
 
         def target_of(key: Any) -> int:
-            target = lane_of_group(key_group(encode_key(key)), lanes)
+            target = lanes[key_group(encode_key(key))]
             if type(key) is str:
                 if len(targets) >= TARGET_CACHE_MAX:
                     targets.clear()

@@ -29,7 +29,7 @@ from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, Chain
 from headrace.runtime.reading import LaneReading
 from headrace.runtime.snapshot import SnapshotSchedule
 
-ROWS_PER_TARGET_MAX = 30_000
+ROWS_PER_TARGET_MAX = 15_000
 ADVANCE_ROWS_MAX = 20_000
 HELD_WAIT_S = 0.02
 #: Commits that may fail in a row before the lane gives up with the last reason.
