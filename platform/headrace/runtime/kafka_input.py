@@ -28,7 +28,7 @@ from headrace.runtime.undecodable import Undecodable
 DISCOVERY_INTERVAL_MS = 300_000
 #: At least once, the broker holds less than so many bytes back for so long: producers with many small batches would
 #: cost it an answer each.
-GATHER_BYTES, DIRECT_GATHER_MS = 65_536, 10
+GATHER_BYTES, DIRECT_GATHER_MS = 65_536, 6
 CALL_TIMEOUT_S = 5.0
 
 _partition_of = methodcaller("partition")
