@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from headrace.graph.job_graph import JobGraph
+from headrace.graph.job_graph import JobGraph, Vertex
 from headrace.protocol.control import JobRecord, LaneMetrics
 from headrace.protocol.topics import split_lane
 from streamctl.json_schemas import WorkerPlace
@@ -131,6 +131,16 @@ def _workers(workers: Mapping[str, WorkerPlace]) -> RenderableType:
             Text(" ".join(names)),
         )
     return table
+
+
+def code_page(vertices: Sequence[Vertex], sources: Mapping[str, str]) -> RenderableType:
+    """The generated functions of each vertex, after a list of what the names in them stand for."""
+    parts: list[RenderableType] = []
+    for vertex in vertices:
+        legend = [f"# {vertex.id}: {vertex.parallelism} slots, {vertex.lanes} lanes"]
+        legend += [f"# f{n}: {operator.name}" for n, operator in enumerate(vertex.operators)]
+        parts.append(Text("\n".join([*legend, "", sources[vertex.id].rstrip()])))
+    return sections(*parts) if parts else Text("The graph of this job is not known any more.")
 
 
 def _lane_names(record: JobRecord, graph: JobGraph | None) -> list[str]:

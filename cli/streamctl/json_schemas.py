@@ -79,6 +79,11 @@ class JobShown(Report):
     workers: dict[str, WorkerPlace] = Field(description="lane to the process that runs it")
 
 
+class JobCode(Report):
+    job_id: str
+    code: dict[str, str] = Field(description="vertex to the Python that its lanes run")
+
+
 class Canceled(Report):
     job_id: str
     status: str = Field(description="CANCELLING, or how it ended")
@@ -305,6 +310,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "submit": Submitted,
     "list": JobList,
     "show": JobShown,
+    "show --plan code": JobCode,
     "cancel": Canceled,
     "logs": LogLine,
     "top": TopSample,

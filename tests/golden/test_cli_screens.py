@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from rich.console import RenderableType
 from tests.golden.test_cli_text import FLIGHTS, GRAPH, METRICS, NOW_MS, TASKMANAGER, check, drawn
+from tests.golden.test_job_graphs import graph_of
 
 from headrace.graph.job_graph import JobGraph
 from headrace.log.broker_facts import LogDir
@@ -14,8 +15,10 @@ from headrace.protocol.control import JobRecord, LaneMetrics, TaskManagerRecord
 from headrace.protocol.data import LaneLogRecord, Packed, encode
 from headrace.protocol.states import JobStatus
 from headrace.rest.models import JobTopic, JobTopics, Role, TopicPartitionView
+from headrace.runtime.operators.source_code import vertex_source
 from streamctl import diagnosis
 from streamctl.diagnosis import diagnosis_page
+from streamctl.job_tables import code_page
 from streamctl.json_schemas import Finding
 from streamctl.kafka_topics import Kind, Partition, Topic
 from streamctl.peek import Peeked
@@ -203,3 +206,11 @@ def test_rates_need_two_looks_at_one_attempt() -> None:
     assert sampler.sample(look(METRICS), NOW_MS).jobs[0].out_per_s is None
     restarted = {lane: later(each).model_copy(update={"attempt": "0.9"}) for lane, each in METRICS.items()}
     assert sampler.sample(look(restarted), LATER_MS).jobs[0].commits_per_s is None
+
+
+def test_show_plan_code() -> None:
+    graph = graph_of("flights")
+    sources = {vertex.id: vertex_source(graph, vertex.id).build() for vertex in graph.vertices}
+    for source in sources.values():
+        compile(source, "generated", "exec")
+    fits("show-code", code_page(graph.vertices, sources), 200)

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 
 from headrace.graph.job_graph import Edge, Ship
-from headrace.graph.keys import encode as encode_key
 from headrace.graph.keys import KEY_GROUPS, key_group, lane_of_group
+from headrace.graph.keys import encode as encode_key
 from headrace.protocol.data import PACKED_BYTES_MAX, Packed, decode_packed
 from headrace.protocol.data import encode as encode_msgpack
 from headrace.runtime.direct import same_start

@@ -14,9 +14,10 @@ the only user code is the key selector. Pure.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
-from headrace.graph.job_graph import SIDE_OUTPUTS, Operator, OperatorKind, Vertex
+from headrace.graph.job_graph import SIDE_OUTPUTS, JobGraph, Operator, OperatorKind, Vertex
 
 #: Python refuses more than 20 nested for statements; from here on a chain continues in a function of its own.
 LOOPS_MAX = 12
@@ -25,6 +26,12 @@ DEPTH_MAX = 40
 INDENT = "    "
 #: Keyed heads whose outputs may come without an input.
 TIMED = frozenset({OperatorKind.KEYED_PROCESS, OperatorKind.WINDOW})
+
+
+def vertex_source(graph: JobGraph, vertex_id: str) -> VertexSource:
+    """Of one vertex of a graph; ``build`` gives the text that its lanes run."""
+    leaving = Counter(edge.operator for edge in graph.outputs(vertex_id))
+    return VertexSource(graph.vertex(vertex_id), dict(leaving))
 
 
 @dataclass
