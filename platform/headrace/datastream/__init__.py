@@ -6,9 +6,14 @@ The names and modules are PyFlink's: a PyFlink program ports by changing its imp
 
 from __future__ import annotations
 
+from headrace.datastream import async_retry_predicates
+from headrace.datastream.async_data_stream import AsyncDataStream
 from headrace.datastream.data_stream import CloseableIterator, DataStream, DataStreamSink, KeyedStream
 from headrace.datastream.functions import (
     AggregateFunction,
+    AsyncFunction,
+    AsyncRetryPredicate,
+    AsyncRetryStrategy,
     FilterFunction,
     FlatMapFunction,
     Function,
@@ -45,6 +50,10 @@ from headrace.datastream.windowed_stream import WindowedStream
 
 __all__ = [
     "AggregateFunction",
+    "AsyncDataStream",
+    "AsyncFunction",
+    "AsyncRetryPredicate",
+    "AsyncRetryStrategy",
     "CloseableIterator",
     "CountSlidingWindowAssigner",
     "CountTumblingWindowAssigner",
@@ -79,4 +88,5 @@ __all__ = [
     "WindowAssigner",
     "WindowFunction",
     "WindowedStream",
+    "async_retry_predicates",
 ]

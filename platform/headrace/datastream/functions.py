@@ -17,6 +17,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
+from headrace.common.call_site import shown_path
+from headrace.datastream.async_retry import AsyncRetryPredicate, AsyncRetryStrategy
 from headrace.datastream.state import (
     AggregatingState,
     AggregatingStateDescriptor,
@@ -34,6 +36,9 @@ from headrace.datastream.timerservice import TimerService
 
 __all__ = [
     "AggregateFunction",
+    "AsyncFunction",
+    "AsyncRetryPredicate",
+    "AsyncRetryStrategy",
     "FilterFunction",
     "FlatMapFunction",
     "Function",
@@ -176,6 +181,25 @@ class AggregateFunction(Function):
     @abstractmethod
     def merge(self, acc_a: Any, acc_b: Any) -> Any:
         """One accumulator of two; called when partial aggregates of one key and window meet."""
+
+
+class AsyncFunction(Function):
+    """Any number of values for each value, from a coroutine: many wait for their answers at a time.
+
+    All methods run in one thread beside the lane, inside of its event loop, ``open`` and ``close`` too: clients that
+    belong to a loop can be made there, and either may be a coroutine. What blocks the thread, blocks all calls. There
+    is no keyed state here. A coroutine is cancelled when its time is over, and when the lane ends.
+    """
+
+    @abstractmethod
+    async def async_invoke(self, value: Any) -> list[Any]:
+        """The values to emit, with the event time of ``value``. May be called again after a failure."""
+
+    def timeout(self, value: Any) -> list[Any]:
+        """What to emit for a value whose time is over. As it is, raises TimeoutError, which fails the lane."""
+        code = getattr(type(self).async_invoke, "__code__", None)
+        place = "" if code is None else f" ({shown_path(code.co_filename)}:{code.co_firstlineno})"
+        raise TimeoutError(f"{type(self).__qualname__}.async_invoke{place} gave no result in time for {value!r:.200}")
 
 
 class ProcessFunction(Function):

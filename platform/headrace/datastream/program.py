@@ -19,6 +19,8 @@ from headrace.graph.stream_graph import Chaining, StreamEdge, StreamGraph, Strea
 #: What a role is called towards people, where it is not the method's name.
 _TITLES = {
     "items": "from_collection",
+    "async": "async function",
+    "retry": "retry strategy",
     "timestamp": "timestamp assigner",
     "value": "value serializer",
     "key": "key serializer",

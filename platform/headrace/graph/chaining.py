@@ -2,8 +2,8 @@
 
 An operator joins the vertex of its input when it has this one input, without a way of shipping that changes the
 lane; both run in the same lanes at the same parallelism; it keeps no keyed state (a keyed operator reads a hash
-edge); and chaining is allowed for the program and for both of them. A side output always joins the operator it is
-of. Everything else begins a vertex.
+edge) and waits for no results (an async one); and chaining is allowed for the program and for both of them. A side
+output always joins the operator it is of. Everything else begins a vertex.
 
 Vertices are numbered in the order of their first operators, edges by their target. Both are topological, and the
 same program always gives the same JobGraph. Pure.
@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from headrace.errors import UsageError
-from headrace.graph.job_graph import KEYED, SOURCES, Edge, JobGraph, Operator, OperatorKind, Ship, Vertex
+from headrace.graph.job_graph import HEADS, KEYED, SOURCES, Edge, JobGraph, Operator, OperatorKind, Ship, Vertex
 from headrace.graph.stream_graph import Chaining, StreamEdge, StreamGraph, StreamNode
 from headrace.graph.uids import uids
 
@@ -56,7 +56,7 @@ def job_graph(graph: StreamGraph) -> JobGraph:
 def _joins(graph: StreamGraph, node: StreamNode) -> bool:
     if node.kind is OperatorKind.SIDE_OUTPUT:
         return True
-    if not graph.chaining or node.kind in SOURCES | KEYED or len(node.inputs) != 1:
+    if not graph.chaining or node.kind in SOURCES | KEYED | HEADS or len(node.inputs) != 1:
         return False
     edge = node.inputs[0]
     source = graph.nodes[edge.source]

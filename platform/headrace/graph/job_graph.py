@@ -54,6 +54,7 @@ class OperatorKind(StrEnum):
     REDUCE = "reduce"
     AGGREGATE = "aggregate"
     WINDOW = "window"
+    ASYNC_WAIT = "async_wait"
     SIDE_OUTPUT = "side_output"
     PRINT = "print"
     KAFKA_SINK = "kafka_sink"
@@ -82,6 +83,8 @@ SINKS = frozenset(
     }
 )
 KEYED = frozenset({OperatorKind.KEYED_PROCESS, OperatorKind.REDUCE, OperatorKind.AGGREGATE, OperatorKind.WINDOW})
+#: Operators that begin their vertex, though not keyed.
+HEADS = frozenset({OperatorKind.ASYNC_WAIT})
 #: Operators whose outputs may go to a tag instead.
 SIDE_OUTPUTS = frozenset({OperatorKind.PROCESS, OperatorKind.KEYED_PROCESS, OperatorKind.WINDOW})
 

@@ -15,11 +15,11 @@ from headrace.runtime.kafka_input import DIRECT_GATHER_MS, GATHER_BYTES
 from headrace.runtime.ports import MIN_WATERMARK, Chain
 from headrace.runtime.reading import Fetching
 
+MESSAGES_MAX = 64
+
 
 class ExchangeInput:
     """Reads packed messages in order, checks that none is missing, and keeps watermarks per source lane."""
-
-    messages_max = 64
 
     def __init__(
         self,
@@ -29,11 +29,13 @@ class ExchangeInput:
         direct: bool = False,
         awaited: bool = False,
         hint: str = "",
+        messages_max: int = MESSAGES_MAX,
     ) -> None:
         """``edges``: each input edge with its exchange topic and its source lanes.
 
         ``awaited``: windows of this lane wait for watermarks; ``hint`` is told when none has come.
         """
+        self.messages_max = messages_max
         self._awaited = awaited
         self._hint = hint
         # At least once, messages come at their writers' pace and outside of transactions; else with their commits.

@@ -25,13 +25,15 @@ from headrace.runtime.lane_log import empty_record, encode_record
 from headrace.runtime.outputs import LaneOutputs, sizes
 from headrace.runtime.ownership import Acquired, LaneOwnership
 from headrace.runtime.pace import QUIET_S, CommitPace
-from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, Chain
+from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, Chain, Pending
 from headrace.runtime.reading import LaneReading
 from headrace.runtime.snapshot import SnapshotSchedule
 
 ROWS_PER_TARGET_MAX = 15_000
 ADVANCE_ROWS_MAX = 20_000
 HELD_WAIT_S = 0.02
+#: How long a lane waits for input at most while results of its own are to come.
+PENDING_WAIT_S = 0.005
 #: Commits that may fail in a row before the lane gives up with the last reason.
 FAILURES_MAX = 30
 #: Errors of a commit that repeating cannot cure: the lane fails at once and names them.
@@ -202,7 +204,7 @@ class Lane:
             self.committed = acquired.newest
             self.committed.changes = self.committed.chunk = []
             if self.committed.finished:
-                self.parts.new_chain().committed()
+                self.parts.new_chain(self._wake.set).committed()
                 self.phase = Phase.FINISHED
                 return
         self._rewind()
@@ -215,7 +217,7 @@ class Lane:
             self._chain.close()
         self.parts.inputs.restore(self.committed)
         self._outputs.rewind(self.committed.sent, self._connection)
-        self._chain = chain = self.parts.new_chain()
+        self._chain = chain = self.parts.new_chain(self._wake.set)
         chain.open()
         chain.restore_split_watermarks(self.committed.split_watermarks)
         self._watermark, self._advancing = self.committed.watermark, None
@@ -245,12 +247,20 @@ class Lane:
             self._wake_wait(HELD_WAIT_S)
             return
         now_s = self._clock()
+        pending = self._chain.pending()
+        if pending is Pending.FULL:
+            self.reason = "waiting for results of an async function, which has as many calls as its capacity allows"
+            self._wake_wait(min(HELD_WAIT_S, self._wait_s(now_s)))
+            return
         self.reason = self._held.reason(now_s)
         if inputs.took_up_splits():
             self._reading.seek(inputs.assignment())
         messages: list[Any] = []
         if inputs.assignment():
-            messages = self._reading.read(inputs.messages_max, self._wait_s(now_s), inputs.assignment)
+            wait_s = self._wait_s(now_s)
+            if pending is Pending.SOME:
+                wait_s = min(wait_s, PENDING_WAIT_S)
+            messages = self._reading.read(inputs.messages_max, wait_s, inputs.assignment)
             if not messages:
                 self.reason = self._reading.reason or self.reason
                 return
@@ -279,7 +289,12 @@ class Lane:
 
     def _untold(self, now_s: float) -> bool:
         assert self._chain is not None
-        return self._outputs.untold(self._chain, idle=self.parts.inputs.idle(now_s))
+        return self._outputs.untold(self._chain, idle=self._idle(now_s))
+
+    def _idle(self, now_s: float) -> bool:
+        """Nothing is expected to leave for now."""
+        assert self._chain is not None
+        return self._chain.pending() is Pending.NONE and self.parts.inputs.idle(now_s)
 
     def _ends_seen(self) -> dict[Split, int]:
         return {split: self._reading.end_seen(split) for split in self.parts.inputs.assignment()}
@@ -302,7 +317,7 @@ class Lane:
             self._watermark = target
             self._held.moved(self._clock())
             self._dirty = True
-        return ended or target == MAX_WATERMARK
+        return (ended or target == MAX_WATERMARK) and self._chain.pending() is Pending.NONE
 
     # ---- commits
 
@@ -345,7 +360,7 @@ class Lane:
         rows_out = self._outputs.waiting()
         messages, sinks = [], []
         if not self._outputs.is_direct:
-            idle = self.parts.inputs.idle(now_s)
+            idle = self._idle(now_s)
             messages = self._outputs.packed(record.c, self._chain, idle=idle, end=final, tell_all=tell_all)
             sinks = self._outputs.sink_records()
             record.sent = self._outputs.sent()
@@ -376,7 +391,7 @@ class Lane:
 
     def _send(self, *, end: bool, tell_all: bool) -> None:
         assert self._chain is not None
-        idle = self.parts.inputs.idle(self._clock())
+        idle = self._idle(self._clock())
         try:
             self._outputs.send(self._chain, idle=idle, end=end, tell_all=tell_all)
         except LogError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
@@ -68,5 +69,5 @@ class LaneParts(Protocol):
     def log_of(self, connection: LaneConnection) -> LaneLogPartition:
         """This lane's partition of its vertex's lane-log topic."""
 
-    def new_chain(self) -> Chain:
-        """Fresh functions, not yet opened."""
+    def new_chain(self, wake: Callable[[], None]) -> Chain:
+        """Fresh functions, not yet opened. ``wake`` makes the lane look at its chain again; any thread."""

@@ -18,7 +18,7 @@ from headrace.runtime.collection_input import CollectionInput
 from headrace.runtime.commit import SinkRecord
 from headrace.runtime.eventtime.held import NO_STRATEGY, has_strategy
 from headrace.runtime.exchange import EdgeBuffer
-from headrace.runtime.exchange_input import ExchangeInput
+from headrace.runtime.exchange_input import MESSAGES_MAX, ExchangeInput
 from headrace.runtime.functions import CodeBundle, FunctionLoadError, as_callable, function_ids
 from headrace.runtime.inputs import Inputs
 from headrace.runtime.job_code import load_failure
@@ -104,7 +104,7 @@ class TaskParts:
         topic = self._topics.lane_log(self._task.job, self._task.incarnation, self.vertex.id)
         return LaneLogPartition(connection, topic, self.lane)
 
-    def new_chain(self) -> Chain:
+    def new_chain(self, wake: Callable[[], None]) -> Chain:
         functions = self._load(self._function_ids)
         for buffer in self.buffers:
             if buffer.edge.key is not None:
@@ -125,6 +125,7 @@ class TaskParts:
             origin=f"{self._task.job[:12]}-{self._task.incarnation}",
             results=self._topics.results(self._task.job, self._task.incarnation),
             clock_ms=self._clock_ms,
+            wake=wake,
         )
         if isinstance(self.inputs, KafkaInput | CollectionInput | PollingInput):
             self.inputs.attach(chain)
@@ -186,6 +187,8 @@ class TaskParts:
             [(e, self._exchange(e), self._source_lanes(e)) for e in edges],
             direct=self.direct,
             awaited=any(map(_awaits_watermarks, self.vertex.operators)),
+            # What an async function cannot take yet waits in the chain, as state: no more than a message of it.
+            messages_max=1 if head.kind is OperatorKind.ASYNC_WAIT else MESSAGES_MAX,
             hint="" if has_strategy(self.graph, self.vertex.id) else NO_STRATEGY,
         )
 

@@ -25,8 +25,14 @@ def enter_lane(lane: str, attempt: str) -> None:
     _current.mark = f"{lane}\t{attempt}"
 
 
-def _mark() -> str:
+def thread_mark() -> str:
+    """The mark of what this thread prints, for a thread that it begins: see ``enter_mark``."""
     return getattr(_current, "mark", "\t")
+
+
+def enter_mark(mark: str) -> None:
+    """What this thread prints from now on belongs where another thread's does."""
+    _current.mark = mark
 
 
 class Output(Protocol):
@@ -50,7 +56,7 @@ class OutputFile:
         if len(text) > LINE_CHARS_MAX:
             text = text[:LINE_CHARS_MAX] + f"... ({len(text)} characters)"
         with self._lock:
-            self._file.write(f"{_mark()}\t{stream}\t{text}\n")
+            self._file.write(f"{thread_mark()}\t{stream}\t{text}\n")
             self._file.flush()
             if self._file.tell() > ROTATE_BYTES:
                 self._file.close()

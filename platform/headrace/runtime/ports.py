@@ -10,6 +10,7 @@ Everything here is called from the lane's own thread, one call at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 MAX_WATERMARK = 9_223_372_036_854_775_807
 #: No watermark yet.
 MIN_WATERMARK = -9_223_372_036_854_775_808
+
+
+class Pending(Enum):
+    """Whether rows are inside of a chain whose results come by themselves, such as calls of an AsyncFunction."""
+
+    NONE = "none"
+    SOME = "some"
+    FULL = "full"  #: no more is to be read for now
 
 
 class EdgeWriter(Protocol):
@@ -102,6 +111,8 @@ class Chain(Protocol):
     def advance(self, watermark_ms: int, rows_max: int) -> bool:
         """Fire timers and windows up to the watermark, at most about ``rows_max`` firings at a time.
 
+        With rows pending, the watermark is taken, and leaves behind them.
+
         True: all fired, and ``output_watermark`` is now the watermark. False: call again with the same
         watermark after a commit. A watermark that was reached before, by this chain or an earlier one over the
         same tables, fires nothing.
@@ -111,9 +122,15 @@ class Chain(Protocol):
         """The watermark that leaves operator ``edge_operator`` (a ``timestamps`` operator restarts it)."""
 
     def due(self) -> bool:
-        """Between commits, often: what the time of day makes due fires now.
+        """Between commits, often: what the time of day makes due fires now, and results that have come leave.
 
         True: a commit is wanted although nothing came in, for what fired or to finish something outside of the log.
+        """
+
+    def pending(self) -> Pending:
+        """Whether rows are on their way inside. The lane reads no more while FULL, and ends, or is idle, with NONE.
+
+        ``due`` lets their results out; ``wake`` of the chain's factory is called when some have come.
         """
 
     def prepare(self, c: int, *, final: bool) -> None:
@@ -156,5 +173,9 @@ class ChainFactory(Protocol):
         edge_writers: Mapping[int, Sequence[EdgeWriter]],
         sink_writer: SinkWriter,
         print_line: Callable[[str], None],
+        wake: Callable[[], None],
     ) -> Chain:
-        """``functions``: function id to a fresh object; ``edge_writers``: operator index to its output edges."""
+        """``functions``: function id to a fresh object; ``edge_writers``: operator index to its output edges.
+
+        ``wake`` may be called from any thread: ``due`` has something to do.
+        """

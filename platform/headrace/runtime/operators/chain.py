@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from headrace.clock import now_ms
+from headrace.datastream.async_retry_strategies import NO_RETRY_STRATEGY
 from headrace.datastream.functions import ProcessFunction, RuntimeContext
 from headrace.datastream.output_tag import OutputTag
 from headrace.errors import UsageError
@@ -16,6 +17,8 @@ from headrace.graph.job_graph import KEYED, Operator, OperatorKind, Vertex
 from headrace.graph.keys import state_key
 from headrace.runtime.eventtime.generators import Generator, make_generator
 from headrace.runtime.files.sink import PartFiles
+from headrace.runtime.operators.async_calls import EventLoopCalls
+from headrace.runtime.operators.async_wait import AsyncWaitOperator
 from headrace.runtime.operators.attribution import LineMap
 from headrace.runtime.operators.by_clock import ClockedWindows
 from headrace.runtime.operators.context import (
@@ -39,6 +42,7 @@ from headrace.runtime.ports import (
     MIN_WATERMARK,
     ChainFactory,
     EdgeWriter,
+    Pending,
     SinkWriter,
     UserCodeError,
 )
@@ -120,6 +124,7 @@ class FusedChain:
         sink_writer: SinkWriter,
         print_line: Callable[[str], None],
         results: str = "",
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         """``results``: the topic of a collect sink."""
         self._vertex = vertex
@@ -129,6 +134,9 @@ class FusedChain:
         self._sink_writer = sink_writer
         self._print_line = print_line
         self._results = results
+        self._wake = wake
+        self._async: AsyncWaitOperator | None = None
+        self._calls: EventLoopCalls | None = None
         self._current = CurrentKey()
         self._generators: dict[str, Generator] = {}
         self._middle: dict[int, Generator | None] = {}  #: of ``timestamps`` operators; None: no watermarks
@@ -182,8 +190,11 @@ class FusedChain:
         for index, operator in enumerate(self._vertex.operators):
             context = self._context(operator)
             theirs.update(operator.functions.values())
-            for function_id in operator.functions.values():
-                self._open_function(self._functions[function_id], context, operator.name)
+            if operator.kind is OperatorKind.ASYNC_WAIT:
+                self._open_calls(operator)
+            else:
+                for function_id in operator.functions.values():
+                    self._open_function(self._functions[function_id], context, operator.name)
             self._bind(index, operator)
         context = LaneRuntimeContext(self._task, UnkeyedStore())
         for function_id, function in self._functions.items():
@@ -191,6 +202,20 @@ class FusedChain:
                 self._open_function(function, context, f"key_by after {self._vertex.name}")
         if self._head is not None:
             self._head.watermark = max(self._time_of("firing"), self._time_of("reached"))
+        if self._async is not None:
+            self._async.open()
+            self._watermark = self._async.watermark
+
+    def _open_calls(self, operator: Operator) -> None:
+        function = self._functions[operator.functions["async"]]
+        retry = self._functions[operator.functions["retry"]] if "retry" in operator.functions else NO_RETRY_STRATEGY
+        params: Any = operator.params
+        timeout_s = params["timeout_ms"] / 1000
+        self._calls = EventLoopCalls(function, retry, timeout_s=timeout_s, wake=self._wake)
+        try:
+            self._calls.open(LaneRuntimeContext(self._task, UnkeyedStore("cannot be called in an AsyncFunction")))
+        except BaseException as error:  # SystemExit too
+            raise UserCodeError(operator.name, error) from error
 
     def _open_function(self, function: Any, context: RuntimeContext, name: str) -> None:
         try:
@@ -200,6 +225,8 @@ class FusedChain:
         self._opened.append(function)
 
     def close(self) -> None:
+        if self._calls is not None:
+            self._calls.close()
         for sink in self._committing.values():
             try:
                 sink.close()
@@ -267,6 +294,15 @@ class FusedChain:
                 )
                 self._head = self._clocked = head
                 return head.process
+            case OperatorKind.ASYNC_WAIT:
+                assert self._calls is not None
+                params = operator.params
+                table, ordered = self._tables.table(f"{operator.uid}/async"), params["mode"] == "ordered"
+                waits = AsyncWaitOperator(
+                    self._calls, table, self._names["out_0"], ordered=ordered, capacity=params["capacity"]
+                )
+                self._async = waits
+                return waits.add_rows
             case OperatorKind.WINDOW:
                 out, clock_ms = self._names["out_0"], self._task.clock_ms
                 current, tables = self._current, self._tables
@@ -311,7 +347,13 @@ class FusedChain:
 
     def due(self) -> bool:
         fired = self._clocked is not None and self._run(self._clocked.tick, TICK_ROWS_MAX)
+        if self._async is not None:
+            fired = self._run(self._async.drain)
+            self._watermark = self._async.watermark
         return fired or any(sink.due() for sink in self._committing.values())
+
+    def pending(self) -> Pending:
+        return Pending.NONE if self._async is None else self._async.pending()
 
     def prepare(self, c: int, *, final: bool) -> None:
         for sink in self._committing.values():
@@ -341,6 +383,9 @@ class FusedChain:
     def advance(self, watermark_ms: int, rows_max: int) -> bool:
         if self._head is not None and not self._advance_head(self._head, watermark_ms, rows_max):
             return False
+        if self._async is not None:
+            self._async.advance(watermark_ms)
+            watermark_ms = self._async.watermark
         self._watermark = watermark_ms
         return True
 
@@ -396,6 +441,7 @@ def make_chain(
     origin: str = "job-1",
     results: str = "",
     clock_ms: Callable[[], int] = now_ms,
+    wake: Callable[[], None] = lambda: None,
 ) -> FusedChain:
     """The chain of one vertex, not yet opened. ``functions``: function id to a fresh object.
 
@@ -412,6 +458,7 @@ def make_chain(
         sink_writer=sink_writer,
         print_line=print_line,
         results=results,
+        wake=wake,
     )
 
 

@@ -23,10 +23,13 @@ class Task:
 
 
 class UnkeyedStore:
-    """Stands where keyed state would be in functions of streams that are not keyed."""
+    """Stands where keyed state would be in functions that have none."""
+
+    def __init__(self, why: str = "needs a keyed stream: call key_by() before this function") -> None:
+        self._why = why
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise RuntimeError(f"{name}() needs a keyed stream: call key_by() before this function")
+        raise RuntimeError(f"{name}() {self._why}")
 
 
 class LaneRuntimeContext(RuntimeContext):

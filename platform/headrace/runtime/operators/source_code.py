@@ -4,7 +4,8 @@ For each vertex one module is generated, with a function per entry:
 
     process_source(values, times, split)          a batch from a source
     process_rows(edge_input, keys, values, times) a batch from an exchange
-    out_<n>(v, t)                                 one output of operator n that no input caused (timers, windows)
+    out_<n>(v, t)                                 one output of operator n that no input caused: of timers,
+                                                  windows, async functions
 
 Stateless operators, sinks and running reductions are inlined; a KeyedProcessFunction is one call per record, a
 window one per batch. ``lines`` says which operator each generated line belongs to, so that an exception from user
@@ -24,8 +25,8 @@ LOOPS_MAX = 12
 #: And not more than 100 levels of indentation.
 DEPTH_MAX = 40
 INDENT = "    "
-#: Keyed heads whose outputs may come without an input.
-TIMED = frozenset({OperatorKind.KEYED_PROCESS, OperatorKind.WINDOW})
+#: Heads whose outputs may come without an input.
+TIMED = frozenset({OperatorKind.KEYED_PROCESS, OperatorKind.WINDOW, OperatorKind.ASYNC_WAIT})
 
 
 def vertex_source(graph: JobGraph, vertex_id: str) -> VertexSource:
@@ -122,6 +123,9 @@ class VertexSource:
                 self._many(0, "f0(k, v, t0)", "t0", 2, 1)
             else:
                 self._reduction()
+            return
+        if head.kind is OperatorKind.ASYNC_WAIT:
+            self._line(1, "f0(values, times)", 0)
             return
         self._line(1, "for v, t in zip(values, times):", 0)
         before = len(self.text)
