@@ -13,7 +13,8 @@ import pytest
 from tests.unit.operators.one_lane import OneLane, op
 
 from headrace.datastream.async_retry_predicates import empty_result_predicate, has_exception_predicate
-from headrace.datastream.functions import AsyncFunction, AsyncRetryStrategy, RuntimeContext
+from headrace.datastream.async_retry_strategies import NoRetryStrategy
+from headrace.datastream.functions import AsyncFunction, AsyncRetryPredicate, AsyncRetryStrategy, RuntimeContext
 from headrace.runtime.operators.async_calls import EventLoopCalls
 from headrace.runtime.operators.chain import FusedChain
 from headrace.runtime.output import OutputFile, enter_lane, thread_mark
@@ -331,6 +332,30 @@ def test_after_the_last_attempt_its_end_counts() -> None:
         lane.unkeyed((1, None))
         with pytest.raises(UserCodeError, match="OSError: down"):
             lane.settle()
+
+
+def test_a_strategy_that_fails_fails_the_lane() -> None:
+    class Broken(NoRetryStrategy):
+        def get_retry_predicate(self) -> AsyncRetryPredicate:
+            raise LookupError("no predicate")
+
+    with lane_of(Scripted(twice), retry=Broken()) as lane:
+        lane.unkeyed((1, None))
+        with pytest.raises(UserCodeError, match="LookupError: no predicate"):
+            lane.settle()
+
+
+def test_a_list_that_is_used_again_keeps_its_results() -> None:
+    shared: list[Any] = []
+
+    async def reuses(value: Any) -> list[Any]:
+        shared[:] = [value]
+        return shared
+
+    with lane_of(Scripted(reuses)) as lane:
+        lane.unkeyed((1, None), (2, None))
+        lane.settle()
+        assert sorted(lane.values()) == [1, 2]
 
 
 def test_the_time_of_a_value_includes_its_retries() -> None:

@@ -130,8 +130,9 @@ class EventLoopCalls:
 
     async def _attempts(self, number: int, value: Any) -> Outcome:
         """Call until the strategy is content. Never raises, but for the cancellation of the task."""
-        retry, predicate, attempt = self._retry, self._retry.get_retry_predicate(), 1
+        retry, attempt = self._retry, 1
         try:
+            predicate = retry.get_retry_predicate()
             while True:
                 try:
                     results = await self._function.async_invoke(value)
@@ -177,7 +178,7 @@ class EventLoopCalls:
 
     def _checked(self, method: str, results: Any) -> list[Any]:
         if isinstance(results, list):
-            return results
+            return list(results)  # the user may use his list again
         wrong = "cannot be none" if results is None else "should be of list type"
         given = "" if results is None else f", not {type(results).__qualname__}"
         raise UsageError(

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple, Protocol
 
 from headrace.runtime.ports import MIN_WATERMARK, Pending
@@ -61,7 +62,7 @@ class _Segment:
 
     def __init__(self) -> None:
         self.rows: dict[int, _Row] = {}
-        self.ended: list[_Row] = []  #: with results that have not left
+        self.ended: list[_Row] = []  #: got their results since ``_ready`` asked
         self.watermark_ms: int | None = None
 
 
@@ -159,17 +160,10 @@ class AsyncWaitOperator:
 
     def _ready(self, segment: _Segment) -> list[_Row]:
         """Whose turn it is."""
-        if not segment.ended:
-            return []
-        if not self._ordered:
-            ready, segment.ended = segment.ended, []
-            return ready
-        ready = []
-        for row in segment.rows.values():
-            if row.results is None:
-                break
-            ready.append(row)
-        return ready
+        ended, segment.ended = segment.ended, []
+        if not (ended and self._ordered):
+            return ended
+        return list(takewhile(lambda row: row.results is not None, segment.rows.values()))
 
     def _leave(self, watermark_ms: int) -> None:
         if watermark_ms > self.watermark:
