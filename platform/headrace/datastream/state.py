@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from headrace.common.call_site import wrong
 from headrace.common.typeinfo import TypeInformation, Types
+from headrace.datastream.state_ttl import StateTtlConfig
 
 if TYPE_CHECKING:
     from headrace.datastream.functions import AggregateFunction, ReduceFunction
@@ -32,6 +33,7 @@ __all__ = [
     "ReducingStateDescriptor",
     "State",
     "StateDescriptor",
+    "StateTtlConfig",
     "ValueState",
     "ValueStateDescriptor",
 ]
@@ -155,6 +157,13 @@ class StateDescriptor:
             raise wrong(f"a state's name must be a non-empty str, not {name!r}")
         self.name = name
         self.type_info = type_info or Types.PICKLED_BYTE_ARRAY()
+        self.ttl_config: StateTtlConfig | None = None
+
+    def enable_time_to_live(self, ttl_config: StateTtlConfig) -> None:
+        """Let the state expire; before it is asked for in ``open``."""
+        if not isinstance(ttl_config, StateTtlConfig):
+            raise wrong(f"enable_time_to_live() takes a StateTtlConfig, not {ttl_config!r:.60}")
+        self.ttl_config = ttl_config
 
     def get_name(self) -> str:
         return self.name

@@ -16,7 +16,8 @@ from headrace.datastream.state import (
     ValueStateDescriptor,
 )
 from headrace.errors import UsageError
-from headrace.runtime.state.keyed import CurrentKey, TableStateStore
+from headrace.runtime.state.keyed import CurrentKey
+from headrace.runtime.state.store import TableStateStore
 from headrace.runtime.state.tables import Tables
 
 

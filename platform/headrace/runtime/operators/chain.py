@@ -48,7 +48,8 @@ from headrace.runtime.ports import (
 )
 from headrace.runtime.state.due import Timers
 from headrace.runtime.state.isolation import ATOMS, isolated
-from headrace.runtime.state.keyed import CurrentKey, TableStateStore
+from headrace.runtime.state.keyed import CurrentKey
+from headrace.runtime.state.store import TableStateStore
 from headrace.runtime.state.tables import MISSING, Tables
 
 #: What a TimestampAssigner is given for a record that has no time yet.
@@ -240,8 +241,9 @@ class FusedChain:
                 log.exception("close() of %s", type(function).__qualname__)
 
     def _context(self, operator: Operator) -> RuntimeContext:
-        keyed = operator.kind in KEYED
-        store = TableStateStore(self._tables, operator.uid, self._current) if keyed else UnkeyedStore()
+        store: TableStateStore | UnkeyedStore = UnkeyedStore()
+        if operator.kind in KEYED:
+            store = TableStateStore(self._tables, operator.uid, self._current, clock_ms=self._task.clock_ms)
         return LaneRuntimeContext(self._task, store)
 
     def _bind(self, index: int, operator: Operator) -> None:

@@ -20,7 +20,8 @@ from headrace.errors import UsageError
 from headrace.graph.keys import key_of_state
 from headrace.runtime.operators.context import call_of
 from headrace.runtime.state.isolation import isolated
-from headrace.runtime.state.keyed import CurrentKey, TableStateStore
+from headrace.runtime.state.keyed import CurrentKey
+from headrace.runtime.state.store import TableStateStore
 from headrace.runtime.state.tables import Tables
 
 #: What windows give while rows come in: (value, event time). A side output is (tag, value) in the value's place.
@@ -125,8 +126,12 @@ class Evaluation:
         self._process = None if function is None else call_of(function, "process")
         self._clear = _clear_of(function)
         self.clears = self._clear is not None
-        of_window: Any = _NoWindowState() if merging else TableStateStore(tables, uid, self._window_key, "window-")
-        self._context = _Context(TableStateStore(tables, uid, current), of_window, lambda: self.watermark(), clock_ms)
+        of_window: Any = (
+            _NoWindowState() if merging else TableStateStore(tables, uid, self._window_key, "window-", clock_ms)
+        )
+        self._context = _Context(
+            TableStateStore(tables, uid, current, clock_ms=clock_ms), of_window, lambda: self.watermark(), clock_ms
+        )
 
     def outputs(self, key: Any, start: int, end: int, results: list[Any]) -> Iterable[Any]:
         """What the window of this state key gives for these results of its accumulator, or elements."""

@@ -60,6 +60,7 @@ class VertexSource:
             index = self._continued.pop()
             if index not in done:
                 done.add(index)
+                self.text += ["", ""]
                 self._line(0, f"def out_{index}(v{index}, t{index}):", index)
                 if not self._outputs(index, f"v{index}", f"t{index}", 1, 0):
                     self._line(1, "pass", index)

@@ -7,27 +7,12 @@ Handles are made once and used for every key, so they hold no key of their own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any
 
-from headrace.datastream.functions import AggregateFunction, KeyedStateStore, ReduceFunction
-from headrace.datastream.state import (
-    AggregatingState,
-    AggregatingStateDescriptor,
-    ListState,
-    ListStateDescriptor,
-    MapState,
-    MapStateDescriptor,
-    ReducingState,
-    ReducingStateDescriptor,
-    StateDescriptor,
-    ValueState,
-    ValueStateDescriptor,
-)
-from headrace.errors import UsageError
+from headrace.datastream.functions import AggregateFunction
+from headrace.datastream.state import AggregatingState, ListState, MapState, ReducingState, ValueState
 from headrace.runtime.state.isolation import ATOMS, isolated
-from headrace.runtime.state.tables import MISSING, Table, Tables
-
-H = TypeVar("H")
+from headrace.runtime.state.tables import MISSING, Table
 
 
 class CurrentKey:
@@ -175,51 +160,3 @@ class TableAggregatingState(AggregatingState[Any, Any]):
 
     def clear(self) -> None:
         self._table.delete("", self._current.state_key)
-
-
-class TableStateStore(KeyedStateStore):
-    """Gives the handles of one operator; the same name gives the same state, of one kind only.
-
-    ``scope`` stands before the kind in table names: "" for state of a key, "window-" for that of a key's window.
-    """
-
-    def __init__(self, tables: Tables, uid: str, current: CurrentKey, scope: str = "") -> None:
-        self._tables = tables
-        self._uid = uid
-        self._current = current
-        self._scope = scope
-        self._handles: dict[str, tuple[str, Any]] = {}
-
-    def get_state(self, state_descriptor: ValueStateDescriptor) -> ValueState[Any]:
-        return self._handle("value", state_descriptor, lambda table: TableValueState(table, self._current))
-
-    def get_list_state(self, state_descriptor: ListStateDescriptor) -> ListState[Any]:
-        return self._handle("list", state_descriptor, lambda table: TableListState(table, self._current))
-
-    def get_map_state(self, state_descriptor: MapStateDescriptor) -> MapState[Any, Any]:
-        return self._handle("map", state_descriptor, lambda table: TableMapState(table, self._current))
-
-    def get_reducing_state(self, state_descriptor: ReducingStateDescriptor) -> ReducingState[Any]:
-        function: Any = state_descriptor.get_reduce_function()
-        reduce = function.reduce if isinstance(function, ReduceFunction) else function
-        return self._handle("value", state_descriptor, lambda table: TableReducingState(table, self._current, reduce))
-
-    def get_aggregating_state(self, state_descriptor: AggregatingStateDescriptor) -> AggregatingState[Any, Any]:
-        function = state_descriptor.get_agg_function()
-        return self._handle(
-            "value", state_descriptor, lambda table: TableAggregatingState(table, self._current, function)
-        )
-
-    def _handle(self, shape: str, descriptor: StateDescriptor, make: Callable[[Table], H]) -> H:
-        name, kind = descriptor.get_name(), type(descriptor).__name__
-        if name not in self._handles:
-            self._handles[name] = kind, make(self._tables.table(f"{self._uid}/{self._scope}{shape}/{name}"))
-        known = self._handles[name][0]
-        handle: H = self._handles[name][1]
-        if known != kind:
-            raise UsageError(
-                "state-kind-changed",
-                f"state {name!r} of operator {self._uid!r} is asked for as {kind}, and was {known} before",
-                hint="give each state of a function a name of its own",
-            )
-        return handle

@@ -245,6 +245,11 @@ class Tables:
             table = self._tables[name] = Table(name)
         return table
 
+    def holds(self, name: str) -> bool:
+        """Whether there is a table of that name with anything in it."""
+        table = self._tables.get(name)
+        return table is not None and bool(table.spaces)
+
     def take_changes(self) -> list[TableChange]:
         """Close the current frame: its changes, absolute. Raises UsageError for a value that cannot be pickled."""
         if self._in_flight:
