@@ -202,7 +202,7 @@ class LaneWorld:
     def _fill(self, records: int) -> None:
         for n in range(records):
             key, value, time_ms = (
-                f"k{self.rng.randrange(9)}",
+                f"{self.rng.randrange(9)}k",  # in both lanes
                 self.rng.randrange(100),
                 n * 137 - self.rng.randrange(900),
             )
