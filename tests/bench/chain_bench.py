@@ -17,7 +17,7 @@ import msgspec
 from tests.unit.operators.one_lane import OneLane, op
 
 from headrace.common.typeinfo import Types
-from headrace.datastream.functions import AggregateFunction, KeyedProcessFunction, RuntimeContext
+from headrace.datastream.functions import AggregateFunction, KeyedProcessFunction, ProcessJoinFunction, RuntimeContext
 from headrace.datastream.state import ValueStateDescriptor
 from headrace.graph.job_graph import Edge, Ship
 from headrace.runtime.exchange import EdgeBuffer
@@ -253,6 +253,44 @@ def bench_keyed() -> None:
     run("sum of a tuple field", op("aggregate", op="sum", field=1), values)
 
 
+class Pair(ProcessJoinFunction):
+    def process_element(self, left: Any, right: Any, ctx: Any) -> Any:
+        yield left["k"], left["v"], right["v"]
+
+
+def bench_join() -> None:
+    """Both sides of an interval join in turn, 10 s bounds, with the commits of what they keep."""
+    rng = random.Random(4)
+
+    def run(name: str, keys: int, rows_per_ms: float) -> None:
+        lane = OneLane(op("interval_join", {"process": Pair()}, lower_ms=-10_000, upper_ms=10_000))
+        step = pairs = 0
+        sides = [[(f"key-{rng.randrange(keys)}", int(n / rows_per_ms)) for n in range(ROWS // 2)] for _ in range(2)]
+        values = [[{"k": key, "v": n % 100, "t": t, "i": n} for n, (key, t) in enumerate(side)] for side in sides]
+
+        def all_rows() -> None:
+            nonlocal step, pairs
+            for at in range(0, ROWS // 2, BATCH // 4):
+                part = slice(at, at + BATCH // 4)
+                for side in (0, 1):
+                    rows = sides[side][part]
+                    its_keys, times = [row[0] for row in rows], [row[1] + step for row in rows]
+                    lane.chain.process_rows(side, its_keys, values[side][part], times)
+                lane.advance(times[-1] - 500)
+                lane.tables.take_changes()
+                lane.tables.committed()
+            pairs = len(lane._edges[0].rows)
+            lane._edges[0].rows.clear()
+            step += int(ROWS // 2 / rows_per_ms)
+
+        seconds = measured(all_rows)
+        report(f"interval join {name}, {pairs / ROWS:.1f} pairs a row", seconds)
+
+    run("of 100,000 keys", 100_000, 2)
+    run("of 20,000 keys", 20_000, 1)
+    run("of 1,000 keys", 1_000, 0.5)
+
+
 def bench_state() -> None:
     keys = [f"key-{n % KEYS}" for n in range(ROWS)]
     many = [f"key-{n}" for n in range(ROWS)]
@@ -295,7 +333,13 @@ def bench_state() -> None:
     report("  of which take_changes", taken[0])
 
 
-BENCHES = {"source": bench_source, "window": bench_window, "keyed": bench_keyed, "state": bench_state}
+BENCHES = {
+    "source": bench_source,
+    "window": bench_window,
+    "keyed": bench_keyed,
+    "join": bench_join,
+    "state": bench_state,
+}
 
 if __name__ == "__main__":
     for chosen in sys.argv[1:] or BENCHES:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
 from headrace.common.call_site import wrong
 from headrace.common.typeinfo import TypeInformation, Types
 from headrace.common.watermark_strategy import WatermarkStrategy
 from headrace.datastream.collecting import CloseableIterator
+from headrace.datastream.connected_streams import BroadcastConnectedStream, BroadcastStream, ConnectedStreams
 from headrace.datastream.connectors.base import Sink
 from headrace.datastream.functions import (
     FilterFunction,
@@ -24,7 +25,9 @@ from headrace.datastream.functions import (
     ProcessFunction,
     ReduceFunction,
 )
+from headrace.datastream.joined_streams import CoGroupedStreams, IntervalJoin, JoinedStreams
 from headrace.datastream.output_tag import OutputTag
+from headrace.datastream.state import MapStateDescriptor
 from headrace.datastream.transformation import Link, Transformation, checked_function, relinked, titled
 from headrace.datastream.typed import KeyedFilter, KeyedFlatMap, KeyedMap, TypedKey
 from headrace.datastream.window import CountSlidingWindowAssigner, CountTumblingWindowAssigner, WindowAssigner
@@ -35,7 +38,16 @@ from headrace.graph.stream_graph import Chaining
 if TYPE_CHECKING:
     from headrace.datastream.stream_execution_environment import StreamExecutionEnvironment
 
-__all__ = ["CloseableIterator", "DataStream", "DataStreamSink", "KeyedStream", "WindowedStream"]
+__all__ = [
+    "BroadcastConnectedStream",
+    "BroadcastStream",
+    "CloseableIterator",
+    "ConnectedStreams",
+    "DataStream",
+    "DataStreamSink",
+    "KeyedStream",
+    "WindowedStream",
+]
 
 
 class _OperatorSettings:
@@ -171,9 +183,56 @@ class DataStream(_OperatorSettings):
         """The same records, dealt to the next operator's lanes in turn."""
         return self._shipped(Ship.REBALANCE)
 
-    def broadcast(self) -> DataStream:
-        """The same records, each to every lane of the next operator."""
-        return self._shipped(Ship.BROADCAST)
+    @overload
+    def broadcast(self) -> DataStream: ...
+
+    @overload
+    def broadcast(
+        self, broadcast_state_descriptor: MapStateDescriptor, *other_broadcast_state_descriptors: MapStateDescriptor
+    ) -> BroadcastStream: ...
+
+    def broadcast(
+        self,
+        broadcast_state_descriptor: MapStateDescriptor | None = None,
+        *other_broadcast_state_descriptors: MapStateDescriptor,
+    ) -> DataStream | BroadcastStream:
+        """The same records, each to every lane of the next operator.
+
+        With descriptors: a BroadcastStream, for another stream to ``connect`` with.
+        """
+        if broadcast_state_descriptor is None:
+            return self._shipped(Ship.BROADCAST)
+        return BroadcastStream(self, (broadcast_state_descriptor, *other_broadcast_state_descriptors))
+
+    @overload
+    def connect(self, ds: DataStream) -> ConnectedStreams: ...
+
+    @overload
+    def connect(self, ds: BroadcastStream) -> BroadcastConnectedStream: ...
+
+    def connect(self, ds: DataStream | BroadcastStream) -> ConnectedStreams | BroadcastConnectedStream:
+        """This stream and another, for one function that tells them apart."""
+        keyed = isinstance(self, KeyedStream)
+        if isinstance(ds, BroadcastStream):
+            self._other("connect", ds.input_stream)
+            return BroadcastConnectedStream(self, ds, keyed=keyed)
+        self._other("connect", ds)
+        return ConnectedStreams(self, ds, keyed=keyed and isinstance(ds, KeyedStream))
+
+    def join(self, other_stream: DataStream) -> JoinedStreams:
+        """Pairs of this stream's values and the other's that share key and window."""
+        return JoinedStreams(self, self._other("join", other_stream))
+
+    def co_group(self, other_stream: DataStream) -> CoGroupedStreams:
+        """This stream's values and the other's, grouped by key and window."""
+        return CoGroupedStreams(self, self._other("co_group", other_stream))
+
+    def _other(self, method: str, stream: DataStream) -> DataStream:
+        if not isinstance(stream, DataStream):
+            raise wrong(f"{method}() takes a stream, not {stream!r:.80}")
+        if stream._env is not self._env:
+            raise wrong(f"{method}() of streams from two environments; make both from the same one")
+        return stream
 
     def forward(self) -> DataStream:
         """The same records, lane i to lane i: the next operator must have the same parallelism."""
@@ -358,6 +417,13 @@ class KeyedStream(DataStream):
             )
         return WindowedStream(self, window_assigner)
 
+    def interval_join(self, other_stream: KeyedStream) -> IntervalJoin:
+        """Pairs of this stream's values and the other's of equal keys, by the distance of their event times."""
+        if not isinstance(other_stream, KeyedStream):
+            raise wrong(f"interval_join() takes a keyed stream, not {other_stream!r:.80}", hint="call key_by() first")
+        self._other("interval_join", other_stream)
+        return IntervalJoin(self, other_stream)
+
     def count_window(self, size: int, slide: int = 0) -> WindowedStream:
         """Each key's records in windows of ``size`` of them, a new one each ``slide``; 0: side by side."""
         return self.window(CountSlidingWindowAssigner(size, slide) if slide else CountTumblingWindowAssigner(size))
@@ -366,7 +432,7 @@ class KeyedStream(DataStream):
         """Refused: the key decides where a record goes."""
         self._no_shipping("rebalance")
 
-    def broadcast(self) -> NoReturn:
+    def broadcast(self, *_descriptors: Any) -> NoReturn:
         """Refused: the key decides where a record goes."""
         self._no_shipping("broadcast")
 

@@ -14,7 +14,7 @@ Contexts are implemented by the runtime. They are valid only during the call the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from headrace.common.call_site import shown_path
@@ -22,10 +22,12 @@ from headrace.datastream.async_retry import AsyncRetryPredicate, AsyncRetryStrat
 from headrace.datastream.state import (
     AggregatingState,
     AggregatingStateDescriptor,
+    BroadcastState,
     ListState,
     ListStateDescriptor,
     MapState,
     MapStateDescriptor,
+    ReadOnlyBroadcastState,
     ReducingState,
     ReducingStateDescriptor,
     ValueState,
@@ -39,14 +41,26 @@ __all__ = [
     "AsyncFunction",
     "AsyncRetryPredicate",
     "AsyncRetryStrategy",
+    "BaseBroadcastProcessFunction",
+    "BroadcastProcessFunction",
+    "CoFlatMapFunction",
+    "CoGroupFunction",
+    "CoMapFunction",
+    "CoProcessFunction",
     "FilterFunction",
+    "FlatJoinFunction",
     "FlatMapFunction",
     "Function",
+    "JoinFunction",
     "KeySelector",
+    "KeyedBroadcastProcessFunction",
+    "KeyedCoProcessFunction",
     "KeyedProcessFunction",
+    "KeyedStateFunction",
     "KeyedStateStore",
     "MapFunction",
     "ProcessFunction",
+    "ProcessJoinFunction",
     "ProcessWindowFunction",
     "ReduceFunction",
     "RuntimeContext",
@@ -54,6 +68,7 @@ __all__ = [
 ]
 
 IN = TypeVar("IN")
+IN2 = TypeVar("IN2")
 OUT = TypeVar("OUT")
 KEY = TypeVar("KEY")
 W = TypeVar("W")
@@ -292,3 +307,208 @@ class ProcessWindowFunction(Function, Generic[IN, OUT, KEY, W]):
     def clear(self, context: ProcessWindowFunction.Context[W]) -> None:
         """Called when a window and its allowed lateness are over: remove what ``window_state`` holds."""
         return None
+
+
+class CoMapFunction(Function):
+    """One value for each value of either of two connected streams."""
+
+    @abstractmethod
+    def map1(self, value: Any) -> Any:
+        """For a value of the first stream."""
+
+    @abstractmethod
+    def map2(self, value: Any) -> Any:
+        """For a value of the second stream."""
+
+
+class CoFlatMapFunction(Function):
+    """Any number of values for each value of either of two connected streams: an iterable, a generator, or None."""
+
+    @abstractmethod
+    def flat_map1(self, value: Any) -> Iterable[Any] | None:
+        """For a value of the first stream."""
+
+    @abstractmethod
+    def flat_map2(self, value: Any) -> Iterable[Any] | None:
+        """For a value of the second stream."""
+
+
+class CoProcessFunction(Function):
+    """Any number of values for each value of either of two connected streams, with its event time.
+
+    On keyed streams it may hold keyed state and register timers; elsewhere the timer service tells times only.
+    """
+
+    class Context(ABC):
+        @abstractmethod
+        def timestamp(self) -> int | None:
+            """Event time of the value in ms, None when it has none."""
+
+        @abstractmethod
+        def timer_service(self) -> TimerService: ...
+
+    @abstractmethod
+    def process_element1(self, value: Any, ctx: CoProcessFunction.Context) -> Iterable[Any] | None:
+        """The values to emit for a value of the first stream, as ``ProcessFunction.process_element`` gives them."""
+
+    @abstractmethod
+    def process_element2(self, value: Any, ctx: CoProcessFunction.Context) -> Iterable[Any] | None:
+        """The values to emit for a value of the second stream."""
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterable[Any] | None:
+        """As ``KeyedProcessFunction.on_timer``; called on keyed streams only."""
+        return None
+
+
+class KeyedCoProcessFunction(Function):
+    """Any number of values for each value of either of two keyed streams and each timer, with state of the key.
+
+    The two streams share the state and timers of a key.
+    """
+
+    Context = KeyedProcessFunction.Context
+    OnTimerContext = KeyedProcessFunction.OnTimerContext
+
+    @abstractmethod
+    def process_element1(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterable[Any] | None:
+        """The values to emit for a value of the first stream, as ``KeyedProcessFunction.process_element`` does."""
+
+    @abstractmethod
+    def process_element2(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterable[Any] | None:
+        """The values to emit for a value of the second stream."""
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterable[Any] | None:
+        """As ``KeyedProcessFunction.on_timer``."""
+        return None
+
+
+class KeyedStateFunction(Function):
+    """What ``apply_to_keyed_state`` does with the state of each key."""
+
+    @abstractmethod
+    def process(self, key: Any, state: Any) -> None:
+        """``state`` is the handle of this key's state, to read, update or clear."""
+
+
+class BaseBroadcastProcessFunction(Function):
+    """What the functions of a stream connected with a broadcast stream have in common."""
+
+    class BaseContext(ABC):
+        @abstractmethod
+        def timestamp(self) -> int | None:
+            """Event time in ms of the value, or of the timer in ``on_timer``; None when the value has none."""
+
+        @abstractmethod
+        def current_processing_time(self) -> int:
+            """The time of day in ms since 1970 in UTC."""
+
+        @abstractmethod
+        def current_watermark(self) -> int: ...
+
+    class Context(BaseContext):
+        @abstractmethod
+        def get_broadcast_state(self, state_descriptor: MapStateDescriptor) -> BroadcastState[Any, Any]:
+            """The broadcast state of a descriptor that was given to ``broadcast()``."""
+
+    class ReadOnlyContext(BaseContext):
+        @abstractmethod
+        def get_broadcast_state(self, state_descriptor: MapStateDescriptor) -> ReadOnlyBroadcastState[Any, Any]:
+            """The broadcast state of a descriptor that was given to ``broadcast()``, to read."""
+
+
+class BroadcastProcessFunction(BaseBroadcastProcessFunction, Generic[IN, IN2, OUT]):
+    """Values of a stream beside those of a broadcast stream, which every lane gets and may keep.
+
+    Broadcast state is a copy per lane. The copies are the same only when ``process_broadcast_element`` does the
+    same in every lane, whatever the order between the two streams.
+    """
+
+    @abstractmethod
+    def process_element(self, value: IN, ctx: BaseBroadcastProcessFunction.ReadOnlyContext) -> Iterable[OUT] | None:
+        """The values to emit for a value of the stream; broadcast state can be read."""
+
+    @abstractmethod
+    def process_broadcast_element(
+        self, value: IN2, ctx: BaseBroadcastProcessFunction.Context
+    ) -> Iterable[OUT] | None:
+        """The values to emit, in each lane, for a broadcast value; broadcast state can be written."""
+
+
+class KeyedBroadcastProcessFunction(BaseBroadcastProcessFunction, Generic[KEY, IN, IN2, OUT]):
+    """As BroadcastProcessFunction for a keyed stream: with state and timers of the key of a value."""
+
+    class Context(BaseBroadcastProcessFunction.Context):
+        @abstractmethod
+        def apply_to_keyed_state(
+            self, state_descriptor: Any, function: KeyedStateFunction | Callable[[Any, Any], None]
+        ) -> None:
+            """Call ``function(key, state)`` for every key of this lane that has state of this descriptor."""
+
+    class ReadOnlyContext(BaseBroadcastProcessFunction.ReadOnlyContext):
+        @abstractmethod
+        def get_current_key(self) -> Any: ...
+
+        @abstractmethod
+        def timer_service(self) -> TimerService: ...
+
+    class OnTimerContext(ReadOnlyContext):
+        """Context of ``on_timer``."""
+
+        @abstractmethod
+        def time_domain(self) -> TimeDomain:
+            """Which time the timer goes by."""
+
+    @abstractmethod
+    def process_element(self, value: IN, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> Iterable[OUT] | None:
+        """The values to emit for a value of the keyed stream; broadcast state can be read."""
+
+    @abstractmethod
+    def process_broadcast_element(
+        self, value: IN2, ctx: KeyedBroadcastProcessFunction.Context
+    ) -> Iterable[OUT] | None:
+        """The values to emit, in each lane, for a broadcast value; no key is in progress."""
+
+    def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> Iterable[OUT] | None:
+        """As ``KeyedProcessFunction.on_timer``; broadcast state can be read."""
+        return None
+
+
+class ProcessJoinFunction(Function, Generic[IN, IN2, OUT]):
+    """Any number of values for each pair of an interval join."""
+
+    class Context(ABC):
+        @abstractmethod
+        def get_left_timestamp(self) -> int: ...
+
+        @abstractmethod
+        def get_right_timestamp(self) -> int: ...
+
+        @abstractmethod
+        def get_timestamp(self) -> int:
+            """The later of the two event times: that of what is emitted."""
+
+    @abstractmethod
+    def process_element(self, left: IN, right: IN2, ctx: ProcessJoinFunction.Context) -> Iterable[OUT] | None:
+        """The values to emit, yielded or as an iterable; None for no value."""
+
+
+class JoinFunction(Function):
+    """One value for each pair of values that share key and window."""
+
+    @abstractmethod
+    def join(self, first: Any, second: Any) -> Any: ...
+
+
+class FlatJoinFunction(Function):
+    """Any number of values for each pair of values that share key and window."""
+
+    @abstractmethod
+    def join(self, first: Any, second: Any) -> Iterable[Any] | None: ...
+
+
+class CoGroupFunction(Function):
+    """Any number of values from all values of two streams that share key and window."""
+
+    @abstractmethod
+    def co_group(self, first: Iterable[Any], second: Iterable[Any]) -> Iterable[Any] | None:
+        """Called when at least one of the two has values."""

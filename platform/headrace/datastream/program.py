@@ -116,6 +116,7 @@ class _Building:
                     self._position[link.source],
                     link.ship,
                     None if link.key is None else self._key(link),
+                    link.input,
                 )
                 for link in transformation.links
             ),

@@ -22,13 +22,14 @@ from headrace.graph.stream_graph import Chaining
 class Link:
     """An input: the operator read, how its records choose the lane (None: whatever fits), and by which key.
 
-    ``site`` is the line of the key_by.
+    ``site`` is the line of the key_by. ``input``: 1 for the second input of an operator that has two.
     """
 
     source: Transformation
     ship: Ship | None = None
     key: Any = None
     site: str = ""
+    input: int = 0
 
 
 @dataclass(eq=False)

@@ -10,9 +10,15 @@ from typing import Any
 
 from headrace.common.typeinfo import TypeInformation
 from headrace.datastream.functions import (
+    CoFlatMapFunction,
+    CoGroupFunction,
+    CoMapFunction,
+    CoProcessFunction,
     FilterFunction,
+    FlatJoinFunction,
     FlatMapFunction,
     Function,
+    JoinFunction,
     KeyedProcessFunction,
     KeySelector,
     MapFunction,
@@ -93,8 +99,96 @@ class AppliedWindow(_OpensInner, ProcessWindowFunction[Any, Any, Any, Any]):
         return self.inner.apply(key, context.window(), elements)
 
 
+class CoMapped(_OpensInner, CoProcessFunction):
+    """A CoMapFunction in the form of a CoProcessFunction."""
+
+    inner: CoMapFunction
+
+    def process_element1(self, value: Any, ctx: CoProcessFunction.Context) -> Iterable[Any]:
+        return (self.inner.map1(value),)
+
+    def process_element2(self, value: Any, ctx: CoProcessFunction.Context) -> Iterable[Any]:
+        return (self.inner.map2(value),)
+
+
+class CoFlatMapped(_OpensInner, CoProcessFunction):
+    """A CoFlatMapFunction in the form of a CoProcessFunction."""
+
+    inner: CoFlatMapFunction
+
+    def process_element1(self, value: Any, ctx: CoProcessFunction.Context) -> Iterable[Any] | None:
+        return self.inner.flat_map1(value)
+
+    def process_element2(self, value: Any, ctx: CoProcessFunction.Context) -> Iterable[Any] | None:
+        return self.inner.flat_map2(value)
+
+
+class FromInput(MapFunction):
+    """Marks values of the first (0) or second (1) stream before the two become one."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def map(self, value: Any) -> Any:
+        return self.number, value
+
+
+class InputKey(KeySelector):
+    """The key of a marked value, by the selector of its stream."""
+
+    def __init__(self, *selectors: KeySelector | Callable[[Any], Any]) -> None:
+        self._selectors = tuple(s.get_key if isinstance(s, KeySelector) else s for s in selectors)
+
+    def get_key(self, value: Any) -> Any:
+        return self._selectors[value[0]](value[1])
+
+
+class WindowCoGroup(_OpensInner, ProcessWindowFunction[Any, Any, Any, Any]):
+    """A CoGroupFunction on windows of marked values."""
+
+    inner: CoGroupFunction
+
+    def process(
+        self, key: Any, context: ProcessWindowFunction.Context[Any], elements: Iterable[Any]
+    ) -> Iterable[Any]:
+        sides: tuple[list[Any], list[Any]] = [], []
+        for number, value in elements:
+            sides[number].append(value)
+        return self.inner.co_group(*sides) or ()
+
+
+class WindowJoin(ProcessWindowFunction[Any, Any, Any, Any]):
+    """A join of every pair in windows of marked values."""
+
+    def __init__(self, inner: JoinFunction | FlatJoinFunction | Callable[[Any, Any], Any]) -> None:
+        self.inner: Any = inner
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        if isinstance(self.inner, Function):
+            self.inner.open(runtime_context)
+
+    def close(self) -> None:
+        if isinstance(self.inner, Function):
+            self.inner.close()
+
+    def process(
+        self, key: Any, context: ProcessWindowFunction.Context[Any], elements: Iterable[Any]
+    ) -> Iterable[Any]:
+        sides: tuple[list[Any], list[Any]] = [], []
+        for number, value in elements:
+            sides[number].append(value)
+        flat = isinstance(self.inner, FlatJoinFunction)
+        join = self.inner.join if isinstance(self.inner, JoinFunction | FlatJoinFunction) else self.inner
+        for first in sides[0]:
+            for second in sides[1]:
+                if flat:
+                    yield from join(first, second) or ()
+                else:
+                    yield join(first, second)
+
+
 def user_function(function: Any) -> Any:
     """The user's own function inside one of ours, or the function itself."""
     if isinstance(function, TypedKey):
         return function.selector
-    return function.inner if isinstance(function, _OpensInner) else function
+    return function.inner if isinstance(function, _OpensInner | WindowJoin) else function

@@ -114,6 +114,7 @@ def _edges(graph: StreamGraph, chains: list[_Chain], place: list[tuple[int, int]
                     source=f"v{source + 1}",
                     operator=operator,
                     target=f"v{number + 1}",
+                    input=edge.input,
                     ship=_ship(edge, graph.nodes[edge.source], head),
                     key=edge.key,
                 )

@@ -55,6 +55,11 @@ class OperatorKind(StrEnum):
     AGGREGATE = "aggregate"
     WINDOW = "window"
     ASYNC_WAIT = "async_wait"
+    CO_PROCESS = "co_process"
+    KEYED_CO_PROCESS = "keyed_co_process"
+    BROADCAST_PROCESS = "broadcast_process"
+    KEYED_BROADCAST_PROCESS = "keyed_broadcast_process"
+    INTERVAL_JOIN = "interval_join"
     SIDE_OUTPUT = "side_output"
     PRINT = "print"
     KAFKA_SINK = "kafka_sink"
@@ -82,11 +87,31 @@ SINKS = frozenset(
         OperatorKind.DISCARD,
     }
 )
-KEYED = frozenset({OperatorKind.KEYED_PROCESS, OperatorKind.REDUCE, OperatorKind.AGGREGATE, OperatorKind.WINDOW})
 #: Operators that begin their vertex, though not keyed.
 HEADS = frozenset({OperatorKind.ASYNC_WAIT})
+#: Operators of two inputs: heads of their vertices, whose edges say which input they are.
+TWO_INPUT = frozenset(
+    {
+        OperatorKind.CO_PROCESS,
+        OperatorKind.KEYED_CO_PROCESS,
+        OperatorKind.BROADCAST_PROCESS,
+        OperatorKind.KEYED_BROADCAST_PROCESS,
+        OperatorKind.INTERVAL_JOIN,
+    }
+)
+KEYED = frozenset(
+    {
+        OperatorKind.KEYED_PROCESS,
+        OperatorKind.REDUCE,
+        OperatorKind.AGGREGATE,
+        OperatorKind.WINDOW,
+        OperatorKind.KEYED_CO_PROCESS,
+        OperatorKind.KEYED_BROADCAST_PROCESS,
+        OperatorKind.INTERVAL_JOIN,
+    }
+)
 #: Operators whose outputs may go to a tag instead.
-SIDE_OUTPUTS = frozenset({OperatorKind.PROCESS, OperatorKind.KEYED_PROCESS, OperatorKind.WINDOW})
+SIDE_OUTPUTS = frozenset({OperatorKind.PROCESS, OperatorKind.KEYED_PROCESS, OperatorKind.WINDOW, *TWO_INPUT})
 
 
 class Operator(Strict):
@@ -131,6 +156,7 @@ class Vertex(Strict):
 class Edge(Strict):
     """Records of ``source``'s operator ``operator`` go to ``target``, all to its head operator.
 
+    ``input``: which input of the head; 1 is the second of an operator of two inputs.
     ``key`` is the function id of the key selector (HASH only). ``codec`` says how values travel:
     "pickle" keeps any Python value, "msgpack" is for declared types.
     """

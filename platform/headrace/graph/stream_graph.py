@@ -24,11 +24,15 @@ class Chaining(StrEnum):
 
 @dataclass(frozen=True)
 class StreamEdge:
-    """An input of a node. ``ship`` None: forward when the lane counts are equal, else rebalance."""
+    """An input of a node. ``ship`` None: forward when the lane counts are equal, else rebalance.
+
+    ``input``: 1 for the second input of a node that has two.
+    """
 
     source: int
     ship: Ship | None = None
     key: str | None = None
+    input: int = 0
 
 
 @dataclass(frozen=True)

@@ -234,6 +234,8 @@ class TaskParts:
 
 
 def _awaits_watermarks(operator: Operator) -> bool:
-    """Whether an operator holds rows until event time has come: windows do."""
+    """Whether an operator holds rows until event time has come: windows do, and joins keep them until then."""
     assigner = operator.params.get("assigner")
+    if operator.kind is OperatorKind.INTERVAL_JOIN:
+        return True
     return isinstance(assigner, dict) and str(assigner.get("kind")).endswith("event_time")

@@ -148,8 +148,12 @@ class OneLane:
         """(key, value, time) rows of one message."""
         self.chain.process_rows(0, [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
 
-    def unkeyed(self, *rows: tuple[Any, int | None]) -> None:
-        self.chain.process_rows(0, None, [r[0] for r in rows], [r[1] for r in rows])
+    def second(self, *rows: tuple[Any, Any, int | None]) -> None:
+        """(key, value, time) rows of one message of the second input."""
+        self.chain.process_rows(1, [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
+
+    def unkeyed(self, *rows: tuple[Any, int | None], edge_input: int = 0) -> None:
+        self.chain.process_rows(edge_input, None, [r[0] for r in rows], [r[1] for r in rows])
 
     def advance(self, watermark: int, rows_max: int = ROWS_MAX, between: Callable[[], None] | None = None) -> int:
         """To the end, with ``between`` after each unfinished call; how many calls it took."""

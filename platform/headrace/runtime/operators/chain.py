@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import linecache
 import logging
 import operator as std_operator
@@ -13,7 +14,7 @@ from headrace.datastream.async_retry_strategies import NO_RETRY_STRATEGY
 from headrace.datastream.functions import ProcessFunction, RuntimeContext
 from headrace.datastream.output_tag import OutputTag
 from headrace.errors import UsageError
-from headrace.graph.job_graph import KEYED, Operator, OperatorKind, Vertex
+from headrace.graph.job_graph import KEYED, TWO_INPUT, Operator, OperatorKind, Vertex
 from headrace.graph.keys import state_key
 from headrace.runtime.eventtime.generators import Generator, make_generator
 from headrace.runtime.files.sink import PartFiles
@@ -30,11 +31,13 @@ from headrace.runtime.operators.context import (
     open_function,
 )
 from headrace.runtime.operators.count_window import CountOperator
+from headrace.runtime.operators.interval_join import IntervalJoinOperator
 from headrace.runtime.operators.keyed_process import KeyedProcessOperator
 from headrace.runtime.operators.running import aggregation
 from headrace.runtime.operators.session import SessionOperator
 from headrace.runtime.operators.sinks import collect_sink, file_sink, kafka_sink, print_sink
 from headrace.runtime.operators.source_code import VertexSource
+from headrace.runtime.operators.two_input import two_input_head
 from headrace.runtime.operators.window import WindowOperator
 from headrace.runtime.operators.window_head import window_head
 from headrace.runtime.ports import (
@@ -71,7 +74,7 @@ EVENT_TIME_TABLE = "/event-time"
 #: How many timers and windows of the time of day fire in one turn of the lane; the rest in the next.
 TICK_ROWS_MAX = 10_000
 
-EventTimeHead = KeyedProcessOperator | WindowOperator | SessionOperator | CountOperator
+EventTimeHead = KeyedProcessOperator | WindowOperator | SessionOperator | CountOperator | IntervalJoinOperator
 
 log = logging.getLogger(__name__)
 
@@ -163,6 +166,7 @@ class FusedChain:
             "__name__": "headrace.generated",
             "ATOMS": ATOMS,
             "MISSING": MISSING,
+            "NO_KEYS": itertools.repeat(None),
             "NO_TIME": NO_TIME,
             "OutputTag": OutputTag,
             "event_time": event_time,
@@ -314,8 +318,28 @@ class FusedChain:
                 else:
                     self._head = window
                 return window.add_rows
+            case kind if kind in TWO_INPUT:
+                return self._two_input(operator, roles["process"])
             case _:
                 return None
+
+    def _two_input(self, operator: Operator, function: Any) -> Any:
+        head = two_input_head(
+            operator,
+            function,
+            tables=self._tables,
+            current=self._current,
+            store=TableStateStore(self._tables, operator.uid, self._current),
+            emit=self._names["out_0"],
+            clock_ms=self._task.clock_ms,
+            watermark=lambda: self._watermark,
+        )
+        if isinstance(head, IntervalJoinOperator):
+            self._head = head
+            return head.add_rows
+        if isinstance(head, KeyedProcessOperator):
+            self._head = self._clocked = head
+        return head.inputs
 
     # ---- records
 

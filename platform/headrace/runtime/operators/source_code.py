@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from headrace.graph.job_graph import SIDE_OUTPUTS, JobGraph, Operator, OperatorKind, Vertex
+from headrace.graph.job_graph import SIDE_OUTPUTS, TWO_INPUT, JobGraph, Operator, OperatorKind, Vertex
 
 #: Python refuses more than 20 nested for statements; from here on a chain continues in a function of its own.
 LOOPS_MAX = 12
@@ -26,7 +26,7 @@ LOOPS_MAX = 12
 DEPTH_MAX = 40
 INDENT = "    "
 #: Heads whose outputs may come without an input.
-TIMED = frozenset({OperatorKind.KEYED_PROCESS, OperatorKind.WINDOW, OperatorKind.ASYNC_WAIT})
+TIMED = frozenset({OperatorKind.KEYED_PROCESS, OperatorKind.WINDOW, OperatorKind.ASYNC_WAIT}) | TWO_INPUT
 
 
 def vertex_source(graph: JobGraph, vertex_id: str) -> VertexSource:
@@ -105,6 +105,9 @@ class VertexSource:
 
     def _rows(self, head: Operator) -> None:
         self._line(0, "def process_rows(edge_input, keys, values, times):", 0)
+        if head.kind in TWO_INPUT:
+            self._two_inputs(head)
+            return
         if head.kind in (
             OperatorKind.KEYED_PROCESS,
             OperatorKind.REDUCE,
@@ -133,6 +136,17 @@ class VertexSource:
         self._operator(0, "v", "t", 2, 1)
         if len(self.text) == before:
             self._line(2, "pass", 0)
+
+    def _two_inputs(self, head: Operator) -> None:
+        """Rows of either input: joined a message at a time, else each row by the function of its input."""
+        if head.kind is OperatorKind.INTERVAL_JOIN:
+            self._line(1, "for v0, t0 in f0(edge_input, keys, values, times):", 0)
+            if not self._outputs(0, "v0", "t0", 2, 1):
+                self._line(2, "pass", 0)
+            return
+        self._line(1, "process = f0[edge_input]", 0)
+        self._line(1, "for k, v, t0 in zip(NO_KEYS if keys is None else keys, values, times):", 0)
+        self._many(0, "process(k, v, t0)", "t0", 2, 1)
 
     def _reduction(self) -> None:
         """A running reduction on the table's dicts: what the table holds, gives back and emits is never shared."""
