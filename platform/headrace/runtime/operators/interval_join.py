@@ -116,7 +116,7 @@ class IntervalJoinOperator:
         mine, others = self._sides[number], self._sides[1 - number].index
         watermark, width = self.watermark, mine.width_ms
         lower, upper = mine.lower_ms, mine.upper_ms
-        pair = self._pair
+        pairs = self._pairs
         at = None  # the bucket that the next four belong to
         space: dict[int, Row] = {}
         undo: dict[int, Any] = {}
@@ -150,26 +150,32 @@ class IntervalJoinOperator:
             for partners in looked_at:
                 found = partners.get(key)
                 if found is not None:
-                    for other in found:
-                        if lower <= other[1] - time <= upper:
-                            yield from pair(number, row, other)
+                    yield from pairs(number, row, found)
 
-    def _pair(self, number: int, row: Row, other: Row) -> Iterator[tuple[Any, int]]:
-        left, right = (other, row) if number else (row, other)
-        context = self._context
-        context.left_ms, context.right_ms = left[1], right[1]
-        self._current.state_key = row[0]
-        # The rows stay in the tables: what the function may change is a copy.
-        first, second = left[2], right[2]
-        outputs = self._process(
-            first if type(first) in ATOMS else isolated(first),
-            second if type(second) in ATOMS else isolated(second),
-            context,
-        )
-        if outputs is not None:
-            time = max(left[1], right[1])
-            for value in outputs:
-                yield value, time
+    def _pairs(self, number: int, row: Row, found: list[Row]) -> Iterator[tuple[Any, int]]:
+        """What the pairs of a row with those of the same key that are within the bounds give."""
+        key, time, value = row
+        side, context, process = self._sides[number], self._context, self._process
+        first, last = time + side.lower_ms, time + side.upper_ms
+        shared = type(value) in ATOMS
+        self._current.state_key = key
+        for _, other_time, other in found:
+            if not first <= other_time <= last:
+                continue
+            # The rows stay in the tables: what the function may change is a copy.
+            mine = value if shared else isolated(value)
+            if type(other) not in ATOMS:
+                other = isolated(other)
+            if number:
+                context.left_ms, context.right_ms = other_time, time
+                outputs = process(other, mine, context)
+            else:
+                context.left_ms, context.right_ms = time, other_time
+                outputs = process(mine, other, context)
+            if outputs is not None:
+                later = time if time > other_time else other_time
+                for output in outputs:
+                    yield output, later
 
     def _late(self, side: _Side, value: Any, time: int) -> list[tuple[Any, int]]:
         if side.late_tag is None:
