@@ -6,21 +6,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from headrace.datastream.functions import KeyedBroadcastProcessFunction, KeyedStateFunction
-from headrace.datastream.state import (
-    AggregatingStateDescriptor,
-    BroadcastState,
-    ListStateDescriptor,
-    MapStateDescriptor,
-    ReadOnlyBroadcastState,
-    ReducingStateDescriptor,
-)
+from headrace.datastream.state import BroadcastState, MapStateDescriptor, ReadOnlyBroadcastState
 from headrace.datastream.time_domain import TimeDomain
 from headrace.datastream.timerservice import TimerService
 from headrace.graph.keys import key_of_state, state_key
 from headrace.runtime.operators.co_process import OnElement, TimesOnly
 from headrace.runtime.operators.keyed_process import KeyedProcessOperator
 from headrace.runtime.state.broadcast import BroadcastStates
-from headrace.runtime.state.keyed import CurrentKey, TableListState, TableMapState, TableStateStore
+from headrace.runtime.state.keyed import CurrentKey
+from headrace.runtime.state.store import TableStateStore
 
 
 class _NoKey:
@@ -93,29 +87,11 @@ class _BroadcastContext(KeyedBroadcastProcessFunction.Context):
         if self._store is None:
             raise RuntimeError("apply_to_keyed_state() needs a keyed stream: call key_by() before connect()")
         process = function.process if isinstance(function, KeyedStateFunction) else function
-        handle = _handle(self._store, state_descriptor)
-        table = handle._table
-        namespaced = isinstance(handle, TableListState | TableMapState)
-        # A list: the function may clear what it is given.
-        for key in list(table.spaces if namespaced else table.space("")):
-            if not namespaced or table.space(key):
-                self._current.state_key = key
-                process(key_of_state(key), handle)
+        state = self._store.state_of(state_descriptor)
+        for key in self._store.keys_of(state_descriptor):
+            self._current.state_key = key
+            process(key_of_state(key), state)
         self._current.state_key = NO_KEY
-
-
-def _handle(store: TableStateStore, descriptor: Any) -> Any:
-    match descriptor:
-        case ListStateDescriptor():
-            return store.get_list_state(descriptor)
-        case MapStateDescriptor():
-            return store.get_map_state(descriptor)
-        case ReducingStateDescriptor():
-            return store.get_reducing_state(descriptor)
-        case AggregatingStateDescriptor():
-            return store.get_aggregating_state(descriptor)
-        case _:
-            return store.get_state(descriptor)
 
 
 class BroadcastProcessOperator:

@@ -329,7 +329,7 @@ class FusedChain:
             function,
             tables=self._tables,
             current=self._current,
-            store=TableStateStore(self._tables, operator.uid, self._current),
+            store=TableStateStore(self._tables, operator.uid, self._current, clock_ms=self._task.clock_ms),
             emit=self._names["out_0"],
             clock_ms=self._task.clock_ms,
             watermark=lambda: self._watermark,

@@ -11,7 +11,8 @@ from headrace.runtime.operators.co_process import CoProcessOperator, KeyedCoProc
 from headrace.runtime.operators.interval_join import IntervalJoinOperator
 from headrace.runtime.state.broadcast import BroadcastStates
 from headrace.runtime.state.due import Timers
-from headrace.runtime.state.keyed import CurrentKey, TableStateStore
+from headrace.runtime.state.keyed import CurrentKey
+from headrace.runtime.state.store import TableStateStore
 from headrace.runtime.state.tables import Tables
 
 TwoInputHead = (

@@ -119,6 +119,34 @@ class TableStateStore(KeyedStateStore):
             lambda table, ttl: TtlAggregatingState(table, current, ttl, function),
         )
 
+    def state_of(self, descriptor: StateDescriptor) -> Any:
+        """The handle of any descriptor."""
+        match descriptor:
+            case ListStateDescriptor():
+                return self.get_list_state(descriptor)
+            case MapStateDescriptor():
+                return self.get_map_state(descriptor)
+            case ReducingStateDescriptor():
+                return self.get_reducing_state(descriptor)
+            case AggregatingStateDescriptor():
+                return self.get_aggregating_state(descriptor)
+            case _:
+                return self.get_state(descriptor)  # type: ignore[arg-type]
+
+    def keys_of(self, descriptor: StateDescriptor) -> list[Any]:
+        """The state keys that have state of this descriptor as of now; what has expired may be among them."""
+        config = descriptor.ttl_config
+        expires = "ttl-" if config is not None and config.is_enabled() else ""
+        name = descriptor.get_name()
+        match descriptor:
+            case ListStateDescriptor():
+                table = self._table(f"{expires}list", name)
+            case MapStateDescriptor():
+                table = self._table(f"{expires}map", name)
+            case _:
+                return list(self._table(f"{expires}value", name).space(""))
+        return [key for key, space in table.spaces.items() if space]
+
     def _handle(
         self,
         shape: str,
