@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.common.configuration import Configuration
+from headrace.common.execution_config import ExecutionConfig
 from headrace.common.job_client import JobClient
 from headrace.common.job_execution_result import JobExecutionResult
 from headrace.common.job_status import JobStatus
@@ -16,6 +17,7 @@ from headrace.common.serialization import (
 from headrace.common.time import Duration, Instant, Time
 from headrace.common.typeinfo import TypeInformation, Types
 from headrace.common.types import Row
+from headrace.common.unused_settings import UnusedSettingWarning
 from headrace.common.watermark_strategy import TimestampAssigner, WatermarkStrategy
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "DeserializationSchema",
     "Duration",
     "Encoder",
+    "ExecutionConfig",
     "Instant",
     "JobClient",
     "JobExecutionResult",
@@ -35,5 +38,6 @@ __all__ = [
     "TimestampAssigner",
     "TypeInformation",
     "Types",
+    "UnusedSettingWarning",
     "WatermarkStrategy",
 ]

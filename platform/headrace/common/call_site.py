@@ -30,6 +30,14 @@ def _users_frame() -> FrameType:
     return frame
 
 
+def depth() -> int:
+    """How many frames that user's frame is above the caller of this: a ``stacklevel`` less one."""
+    levels, frame = 0, sys._getframe(1)
+    while frame.f_back is not None and _ours(frame.f_globals.get("__name__", "")):
+        levels, frame = levels + 1, frame.f_back
+    return levels
+
+
 def shown_path(filename: str) -> str:
     """The path as a user would type it: relative when the file is below the current directory."""
     try:

@@ -54,6 +54,22 @@ class Configuration:
     def get_bytearray(self, key: str, default_value: bytearray) -> bytearray:
         return bytearray.fromhex(self._options[key]) if key in self._options else default_value
 
+    @staticmethod
+    def parse_list_value(value: str) -> list[str]:
+        """The items of an option that holds a list: a YAML list in flow or block form, or ``a;b;c``.
+
+        Raises ValueError for a YAML list that has lists or maps in it, or is none.
+        """
+        text = value.strip()
+        if text.startswith("["):
+            if not text.endswith("]"):
+                raise ValueError(f"{value!r} begins as a list and does not end as one")
+            return [_unquoted(item) for item in _split(text[1:-1], ",")]
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        if lines and all(line.startswith("- ") or line == "-" for line in lines):
+            return [_unquoted(line[1:]) for line in lines]
+        return [_unquoted(item) for item in _split(text, ";")]
+
     def key_set(self) -> set[str]:
         return set(self._options)
 
@@ -90,3 +106,30 @@ class Configuration:
 
     def __repr__(self) -> str:
         return f"Configuration({self})"
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """At the separators outside of quotes; nothing between two of them is no item."""
+    items, item, quote = [], "", ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        if letter == separator and not quote:
+            items.append(item)
+            item = ""
+        else:
+            item += letter
+    if quote:
+        raise ValueError(f"{text!r} has a quote that does not end")
+    return [item.strip() for item in [*items, item] if item.strip()]
+
+
+def _unquoted(item: str) -> str:
+    item = item.strip()
+    if item[:1] in "[{" and item:
+        raise ValueError(f"{item!r}: a list of plain values is wanted")
+    if len(item) > 1 and item[0] == item[-1] and item[0] in "\"'":
+        return item[1:-1].replace(item[0] * 2, item[0])
+    return item

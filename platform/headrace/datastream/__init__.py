@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from headrace.datastream import async_retry_predicates
 from headrace.datastream.async_data_stream import AsyncDataStream
+from headrace.datastream.checkpoint_config import CheckpointConfig, ExternalizedCheckpointRetention
+from headrace.datastream.checkpoint_storage import FileSystemCheckpointStorage, JobManagerCheckpointStorage
+from headrace.datastream.checkpointing_mode import CheckpointingMode
 from headrace.datastream.connected_streams import BroadcastConnectedStream, BroadcastStream, ConnectedStreams
 from headrace.datastream.data_stream import CloseableIterator, DataStream, DataStreamSink, KeyedStream
 from headrace.datastream.functions import (
@@ -41,6 +44,8 @@ from headrace.datastream.functions import (
 )
 from headrace.datastream.joined_streams import CoGroupedStreams, JoinedStreams
 from headrace.datastream.output_tag import OutputTag
+from headrace.datastream.slot_sharing_group import MemorySize, SlotSharingGroup
+from headrace.datastream.state_backend import EmbeddedRocksDBStateBackend, HashMapStateBackend, PredefinedOptions
 from headrace.datastream.stream_execution_environment import StreamExecutionEnvironment
 from headrace.datastream.time_domain import TimeDomain
 from headrace.datastream.timerservice import TimerService
@@ -72,6 +77,8 @@ __all__ = [
     "BroadcastConnectedStream",
     "BroadcastProcessFunction",
     "BroadcastStream",
+    "CheckpointConfig",
+    "CheckpointingMode",
     "CloseableIterator",
     "CoFlatMapFunction",
     "CoGroupFunction",
@@ -84,11 +91,16 @@ __all__ = [
     "CountWindow",
     "DataStream",
     "DataStreamSink",
+    "EmbeddedRocksDBStateBackend",
     "EventTimeSessionWindows",
+    "ExternalizedCheckpointRetention",
+    "FileSystemCheckpointStorage",
     "FilterFunction",
     "FlatJoinFunction",
     "FlatMapFunction",
     "Function",
+    "HashMapStateBackend",
+    "JobManagerCheckpointStorage",
     "JoinFunction",
     "JoinedStreams",
     "KeySelector",
@@ -98,8 +110,10 @@ __all__ = [
     "KeyedStateFunction",
     "KeyedStream",
     "MapFunction",
+    "MemorySize",
     "MergingWindowAssigner",
     "OutputTag",
+    "PredefinedOptions",
     "ProcessFunction",
     "ProcessJoinFunction",
     "ProcessWindowFunction",
@@ -109,6 +123,7 @@ __all__ = [
     "SessionWindowTimeGapExtractor",
     "SlidingEventTimeWindows",
     "SlidingProcessingTimeWindows",
+    "SlotSharingGroup",
     "StreamExecutionEnvironment",
     "TimeDomain",
     "TimeWindow",

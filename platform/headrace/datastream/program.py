@@ -13,6 +13,7 @@ from typing import Any
 from headrace.common.call_site import wrong
 from headrace.datastream.transformation import Link, Transformation, function_name
 from headrace.datastream.typed import TypeConversion, user_function
+from headrace.errors import UsageError
 from headrace.graph.job_graph import LANES_MAX, OperatorKind
 from headrace.graph.stream_graph import Chaining, StreamEdge, StreamGraph, StreamNode
 
@@ -60,6 +61,17 @@ def program_of(
     if not building.nodes:
         raise wrong("the program has no operators to execute", code="job-empty", hint="make streams before execute()")
     return Program(StreamGraph(tuple(building.nodes), chaining), building.functions)
+
+
+def refuse_missing_uids(transformations: Iterable[Transformation]) -> None:
+    """For programs that want every operator named: UsageError with the line of the first that is not."""
+    for transformation in transformations:
+        if transformation.uid is None and transformation.kind is not OperatorKind.SIDE_OUTPUT:
+            raise UsageError(
+                "uid-missing",
+                f"{transformation.name!r} has no uid ({transformation.site})",
+                hint="call uid() on it, or do not disable generated uids",
+            )
 
 
 class _Building:

@@ -10,14 +10,17 @@ from headrace.common.configuration import Configuration
 from headrace.common.job_client import JobClient
 from headrace.common.job_execution_result import JobExecutionResult
 from headrace.common.typeinfo import TypeInformation
+from headrace.common.unused_settings import unused
 from headrace.common.watermark_strategy import WatermarkStrategy
 from headrace.datastream import options
 from headrace.datastream.connectors.base import Source
 from headrace.datastream.data_stream import DataStream
+from headrace.datastream.environment_settings import EnvironmentSettings
 from headrace.datastream.execution import active_executor, check_kafka, collected, installed
+from headrace.datastream.execution_plan import plan_of
 from headrace.datastream.options import FILES, REQUIREMENTS
-from headrace.datastream.program import Program, program_of
-from headrace.datastream.transformation import Link, Transformation, checked_parallelism
+from headrace.datastream.program import Program, program_of, refuse_missing_uids
+from headrace.datastream.transformation import Link, Transformation
 from headrace.graph.job_graph import OperatorKind
 
 if TYPE_CHECKING:
@@ -31,15 +34,15 @@ ENVIRONMENTS_MINDED_MAX = 100
 _made: list[StreamExecutionEnvironment] = []
 
 
-class StreamExecutionEnvironment:
+class StreamExecutionEnvironment(EnvironmentSettings):
     """Collects a program's operators, and executes them as one job.
 
     After ``execute`` it is empty again and can take another program. One thread at a time.
     """
 
     def __init__(self, configuration: Configuration | None = None) -> None:
+        super().__init__()
         self._options = Configuration()
-        self._parallelism = 1
         self._chaining = True
         self._transformations: list[Transformation] = []
         self._executed = False
@@ -73,14 +76,6 @@ class StreamExecutionEnvironment:
         if configuration.contains_key(FILES) or configuration.contains_key(REQUIREMENTS):
             self._dependencies().make_importable()
 
-    def set_parallelism(self, parallelism: int) -> StreamExecutionEnvironment:
-        """Parallelism (1 to 64) of operators that do not set their own: how many slots they are spread over."""
-        self._parallelism = checked_parallelism(parallelism)
-        return self
-
-    def get_parallelism(self) -> int:
-        return self._parallelism
-
     def disable_operator_chaining(self) -> StreamExecutionEnvironment:
         """Give each operator a vertex of its own, with exchanges between; for finding slow ones."""
         self._chaining = False
@@ -112,6 +107,18 @@ class StreamExecutionEnvironment:
         folder = f"#{requirements_cache_dir}" if requirements_cache_dir is not None else ""
         self._options.set_string(REQUIREMENTS, f"{requirements_file_path}{folder}")
         self._dependencies().asked()
+
+    def set_python_executable(self, python_exec: str) -> None:
+        """Kept: workers run the Python of their TaskManager, or that of the job's virtual environment."""
+        unused("set_python_executable()", "workers run their TaskManager's Python; see set_python_requirements()")
+        self._python_executable = python_exec
+
+    def add_python_archive(self, archive_path: str, target_dir: str | None = None) -> None:
+        """Not here: refused with what to use instead."""
+        raise wrong(
+            "add_python_archive() is not there: archives are not unpacked beside the workers",
+            hint="packages come by set_python_requirements(), modules and data files by add_python_file()",
+        )
 
     def _dependencies(self) -> Dependencies:
         from headrace.datastream.dependencies import Dependencies  # here: slot workers have no use for it
@@ -195,11 +202,17 @@ class StreamExecutionEnvironment:
         """As ``execute``, without waiting for the job's end."""
         return self._submit(job_name, wait=False)
 
+    def get_execution_plan(self) -> str:
+        """The program so far as JSON in Flink's form: operators, and what each reads."""
+        return plan_of(self.program().graph)
+
     def program(self) -> Program:
         """The program so far, as data. Raises UsageError when it is empty or does not fit together."""
+        if not self.get_config().has_auto_generated_uids_enabled():
+            refuse_missing_uids(self._transformations)
         return program_of(
             self._transformations,
-            parallelism=self._parallelism,
+            parallelism=self.get_parallelism(),
             lanes=options.number(self._options, options.LANES),
             chaining=self._chaining,
         )
