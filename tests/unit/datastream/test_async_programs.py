@@ -59,12 +59,12 @@ class Last(AsyncFunction):
 
 
 def test_unordered() -> None:
-    results = collected(AsyncDataStream.unordered_wait(rows(), Last(), Time.seconds(20), 2, Types.INT()))
+    results = collected(AsyncDataStream.unordered_wait(rows(), Last(), Time.minutes(5), 2, Types.INT()))
     assert sorted(results) == [2, 4, 6, 8, 10]
 
 
 def test_ordered() -> None:
-    results = collected(AsyncDataStream.ordered_wait(rows(), Last(), Time.seconds(20), 2, Types.INT()))
+    results = collected(AsyncDataStream.ordered_wait(rows(), Last(), Time.minutes(5), 2, Types.INT()))
     assert results == [2, 4, 6, 8, 10]
 
 
@@ -76,7 +76,7 @@ class Echo(AsyncFunction):
 
 def test_in_several_lanes_after_a_key() -> None:
     stream = rows(2).key_by(lambda row: row[0])
-    results = collected(AsyncDataStream.unordered_wait(stream, Echo(), Duration.of_seconds(20)))
+    results = collected(AsyncDataStream.unordered_wait(stream, Echo(), Duration.of_minutes(5)))
     assert sorted(row.v1 for row in results) == [1, 2, 3, 4, 5]
 
 
@@ -85,7 +85,7 @@ def test_windows_after_it_miss_nothing() -> None:
     times = WatermarkStrategy.for_monotonous_timestamps().with_timestamp_assigner(lambda value, _: value[1])
     values = [(f"k{n % 3}", n * 10, 1) for n in range(2_000)]
     timed = env.from_collection(values).assign_timestamps_and_watermarks(times)
-    asked = AsyncDataStream.unordered_wait(timed, Echo(), Time.seconds(20), 7)
+    asked = AsyncDataStream.unordered_wait(timed, Echo(), Time.minutes(5), 7)
     sums = (
         asked.key_by(lambda value: value[0])
         .window(TumblingEventTimeWindows.of(Time.seconds(1)))
@@ -130,7 +130,7 @@ def test_with_retry() -> None:
         ),
     )
     for wait in (AsyncDataStream.unordered_wait_with_retry, AsyncDataStream.ordered_wait_with_retry):
-        assert sorted(collected(wait(rows(), Fails(), Time.seconds(20), retry, 2))) == [1, 2, 3, 4, 5]
+        assert sorted(collected(wait(rows(), Fails(), Time.minutes(5), retry, 2))) == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_results_that_are_no_list_fail_the_job(result: Any, text: str) -> None:
             return result
 
     with pytest.raises(JobFailedError, match=text):
-        collected(AsyncDataStream.ordered_wait(rows(), Gives(), Time.seconds(20)))
+        collected(AsyncDataStream.ordered_wait(rows(), Gives(), Time.minutes(5)))
 
 
 def test_an_exception_fails_the_job_and_leaves_no_thread() -> None:
@@ -151,7 +151,7 @@ def test_an_exception_fails_the_job_and_leaves_no_thread() -> None:
             raise RuntimeError("encountered an exception")
 
     with pytest.raises(JobFailedError, match="Async wait: Raises: RuntimeError: encountered an exception"):
-        collected(AsyncDataStream.ordered_wait(rows(), Raises(), Time.seconds(20)))
+        collected(AsyncDataStream.ordered_wait(rows(), Raises(), Time.minutes(5)))
     assert [thread.name for thread in threading.enumerate() if "Raises" in thread.name] == []
 
 

@@ -20,7 +20,7 @@ from headrace.runtime.operators.chain import FusedChain
 from headrace.runtime.output import OutputFile, enter_lane, thread_mark
 from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK, Pending, UserCodeError
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Scripted(AsyncFunction):
