@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from headrace.common.call_site import wrong
 from headrace.common.typeinfo import TypeInformation, Types
@@ -22,18 +22,19 @@ from headrace.datastream.functions import (
     KeyedProcessFunction,
     KeySelector,
     MapFunction,
+    Partitioner,
     ProcessFunction,
     ReduceFunction,
 )
 from headrace.datastream.joined_streams import CoGroupedStreams, IntervalJoin, JoinedStreams
+from headrace.datastream.operator_settings import OperatorSettings
 from headrace.datastream.output_tag import OutputTag
 from headrace.datastream.state import MapStateDescriptor
 from headrace.datastream.transformation import Link, Transformation, checked_function, relinked, titled
-from headrace.datastream.typed import KeyedFilter, KeyedFlatMap, KeyedMap, TypedKey
+from headrace.datastream.typed import CustomPartition, KeyedFilter, KeyedFlatMap, KeyedMap, Projection, TypedKey
 from headrace.datastream.window import CountSlidingWindowAssigner, CountTumblingWindowAssigner, WindowAssigner
 from headrace.datastream.windowed_stream import WindowedStream
 from headrace.graph.job_graph import SIDE_OUTPUTS, OperatorKind, Ship
-from headrace.graph.stream_graph import Chaining
 
 if TYPE_CHECKING:
     from headrace.datastream.stream_execution_environment import StreamExecutionEnvironment
@@ -50,46 +51,7 @@ __all__ = [
 ]
 
 
-class _OperatorSettings:
-    """Name, uid, parallelism and chaining of the operator just added."""
-
-    _operator: Transformation | None
-
-    def _settings(self, method: str) -> Transformation:
-        if self._operator is None:
-            raise wrong(
-                f"{method}() belongs right after the operator it is for; this is a {type(self).__name__} made by "
-                "union(), key_by() or a change of partitioning"
-            )
-        return self._operator
-
-    def name(self, name: str) -> Self:
-        """Name the operator for people: dashboard, metrics, error messages."""
-        self._settings("name").set_name(name)
-        return self
-
-    def uid(self, uid: str) -> Self:
-        """Name the operator's state; unique in the job, and not to change while the state is wanted."""
-        self._settings("uid").set_uid(uid)
-        return self
-
-    def set_parallelism(self, parallelism: int) -> Self:
-        """Run the operator in so many lanes and slots (1 to 64), whatever the program's default."""
-        self._settings("set_parallelism").set_parallelism(parallelism)
-        return self
-
-    def start_new_chain(self) -> Self:
-        """Keep the operator apart from the one before it: an exchange comes between."""
-        self._settings("start_new_chain").chaining = Chaining.HEAD
-        return self
-
-    def disable_chaining(self) -> Self:
-        """Keep the operator apart from the ones before and after it."""
-        self._settings("disable_chaining").chaining = Chaining.NEVER
-        return self
-
-
-class DataStream(_OperatorSettings):
+class DataStream(OperatorSettings):
     """Records on their way from an operator, or from several after ``union``."""
 
     def __init__(
@@ -238,6 +200,34 @@ class DataStream(_OperatorSettings):
         """The same records, lane i to lane i: the next operator must have the same parallelism."""
         return self._shipped(Ship.FORWARD)
 
+    def shuffle(self) -> DataStream:
+        """The same records, spread evenly; here dealt in turn, as ``rebalance``."""
+        return self._shipped(Ship.REBALANCE)
+
+    def rescale(self) -> DataStream:
+        """The same records, spread evenly; here over all lanes of the next operator, as ``rebalance``."""
+        return self._shipped(Ship.REBALANCE)
+
+    def partition_custom(
+        self,
+        partitioner: Partitioner | Callable[[Any, int], int],
+        key_selector: KeySelector | Callable[[Any], Any],
+    ) -> DataStream:
+        """The same records, each to the lane that ``partitioner`` says: partition(key, number of lanes), from 0.
+
+        The stream is not keyed by it. A number that is no lane fails the job by name.
+        """
+        checked_function("partition_custom", partitioner, Partitioner, lambdas=True)
+        checked_function("partition_custom", key_selector, KeySelector, lambdas=True)
+        links = relinked(self._links, Ship.CUSTOM, CustomPartition(partitioner, key_selector))
+        return DataStream(self._env, links, None, self._type)
+
+    def project(self, *field_indexes: int) -> DataStream:
+        """Some fields of each tuple or Row, by index, in this order; a tuple."""
+        if not field_indexes or not all(type(index) is int and index >= 0 for index in field_indexes):
+            raise wrong(f"project() takes indexes of fields, whole numbers from 0, not {field_indexes!r:.60}")
+        return self._then(OperatorKind.MAP, "Projection", {"map": Projection(field_indexes)})
+
     def assign_timestamps_and_watermarks(self, watermark_strategy: WatermarkStrategy) -> DataStream:
         """Event times and watermarks as the strategy says; those from upstream end here."""
         if not isinstance(watermark_strategy, WatermarkStrategy):
@@ -268,6 +258,10 @@ class DataStream(_OperatorSettings):
             hint = "call .build() on the builder" if hasattr(sink, "build") else ""
             raise wrong(f"sink_to() takes a Sink, such as a KafkaSink, not {sink!r:.80}", hint=hint)
         return self._sink(sink.kind, f"Sink: {sink.describe()}", sink.params(), sink.functions())
+
+    def add_sink(self, sink_func: Sink) -> DataStreamSink:
+        """As ``sink_to``."""
+        return self.sink_to(sink_func)
 
     def execute_and_collect(
         self, job_execution_name: str | None = None, limit: int | None = None
@@ -325,7 +319,7 @@ class DataStream(_OperatorSettings):
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
 
-class DataStreamSink(_OperatorSettings):
+class DataStreamSink(OperatorSettings):
     """The end of a stream: an operator that gives nothing on."""
 
     def __init__(self, operator: Transformation) -> None:
@@ -427,6 +421,18 @@ class KeyedStream(DataStream):
     def count_window(self, size: int, slide: int = 0) -> WindowedStream:
         """Each key's records in windows of ``size`` of them, a new one each ``slide``; 0: side by side."""
         return self.window(CountSlidingWindowAssigner(size, slide) if slide else CountTumblingWindowAssigner(size))
+
+    def shuffle(self) -> NoReturn:
+        """Refused: the key decides where a record goes."""
+        self._no_shipping("shuffle")
+
+    def rescale(self) -> NoReturn:
+        """Refused: the key decides where a record goes."""
+        self._no_shipping("rescale")
+
+    def partition_custom(self, *_arguments: Any) -> NoReturn:
+        """Refused: the key decides where a record goes."""
+        self._no_shipping("partition_custom")
 
     def rebalance(self) -> NoReturn:
         """Refused: the key decides where a record goes."""

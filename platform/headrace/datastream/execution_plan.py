@@ -13,6 +13,7 @@ _STRATEGIES = {
     Ship.REBALANCE: "REBALANCE",
     Ship.BROADCAST: "BROADCAST",
     Ship.GLOBAL: "GLOBAL",
+    Ship.CUSTOM: "CUSTOM",
 }
 
 

@@ -175,6 +175,14 @@ class KeySelector(Function):
     def get_key(self, value: Any) -> Any: ...
 
 
+class Partitioner(Function):
+    """Says to which lane a record goes."""
+
+    @abstractmethod
+    def partition(self, key: Any, num_partitions: int) -> int:
+        """A number from 0 to ``num_partitions`` - 1, by the key alone."""
+
+
 class AggregateFunction(Function):
     """An aggregation with an accumulator of its own.
 

@@ -22,6 +22,7 @@ from headrace.datastream.functions import (
     KeyedProcessFunction,
     KeySelector,
     MapFunction,
+    Partitioner,
     ProcessWindowFunction,
     RuntimeContext,
     WindowFunction,
@@ -48,6 +49,47 @@ class TypedKey(KeySelector):
 
     def get_key(self, value: Any) -> Any:
         return self.key_type.coerce(self._get(value))
+
+
+class CustomPartition(KeySelector):
+    """The lane of a record by the user's partitioner. ``lane_of(value, lanes)`` is what the edge calls."""
+
+    def __init__(
+        self, partitioner: Partitioner | Callable[[Any, int], int], selector: KeySelector | Callable[[Any], Any]
+    ) -> None:
+        self.partitioner = partitioner
+        self.selector = selector
+        self._partition = partitioner.partition if isinstance(partitioner, Partitioner) else partitioner
+        self._get = selector.get_key if isinstance(selector, KeySelector) else selector
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        for each in (self.partitioner, self.selector):
+            if isinstance(each, Function):
+                each.open(runtime_context)
+
+    def close(self) -> None:
+        for each in (self.partitioner, self.selector):
+            if isinstance(each, Function):
+                each.close()
+
+    def get_key(self, value: Any) -> Any:
+        return self._get(value)
+
+    def lane_of(self, value: Any, lanes: int) -> int:
+        lane = self._partition(self._get(value), lanes)
+        if type(lane) is not int or not 0 <= lane < lanes:
+            raise ValueError(f"a partitioner must give a whole number from 0 to {lanes - 1}, not {lane!r:.60}")
+        return lane
+
+
+class Projection(MapFunction):
+    """Some fields of a tuple or Row."""
+
+    def __init__(self, indexes: tuple[int, ...]) -> None:
+        self.indexes = indexes
+
+    def map(self, value: Any) -> Any:
+        return tuple([value[index] for index in self.indexes])
 
 
 class _OpensInner(Function):

@@ -34,6 +34,7 @@ class Ship(StrEnum):
     REBALANCE = "rebalance"  #: round robin
     BROADCAST = "broadcast"  #: to every lane
     GLOBAL = "global"  #: to lane 0
+    CUSTOM = "custom"  #: as the program's partitioner says
 
 
 class OperatorKind(StrEnum):
@@ -172,7 +173,7 @@ class Edge(Strict):
 
     @model_validator(mode="after")
     def _hash_needs_a_key(self) -> Self:
-        if (self.ship is Ship.HASH) != (self.key is not None):
+        if (self.ship in (Ship.HASH, Ship.CUSTOM)) != (self.key is not None):
             raise ValueError(f"edge {self.id}: a key selector belongs to hash edges, and to these only")
         return self
 

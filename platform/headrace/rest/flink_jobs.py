@@ -32,7 +32,13 @@ APPLICATION_STATUS = {
     JobStatus.FAILED: "FAILED",
     JobStatus.CANCELED: "CANCELED",
 }
-SHIP_STRATEGY = {Ship.HASH: "HASH", Ship.FORWARD: "FORWARD", Ship.REBALANCE: "REBALANCE", Ship.BROADCAST: "BROADCAST"}
+SHIP_STRATEGY = {
+    Ship.HASH: "HASH",
+    Ship.FORWARD: "FORWARD",
+    Ship.REBALANCE: "REBALANCE",
+    Ship.BROADCAST: "BROADCAST",
+    Ship.CUSTOM: "CUSTOM",
+}
 #: A vertex is in the first of these states that one of its subtasks is in; FINISHED only when all are.
 VERTEX_STATE_ORDER = (
     LaneState.FAILED,

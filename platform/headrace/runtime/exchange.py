@@ -74,9 +74,13 @@ class EdgeBuffer:
         """The user's key selector of a hash edge, before the first write of an opened chain."""
         self.write = self._hash_writer(key_of)
 
+    def set_partition(self, lane_of: Callable[[Any, int], int]) -> None:
+        """The same for a custom edge: lane_of(value, lanes) from the user's partitioner."""
+        self.write = self._custom_writer(lane_of)
+
     def _writer(self) -> Callable[[Any, int | None], None]:
         match self.edge.ship:
-            case Ship.HASH:
+            case Ship.HASH | Ship.CUSTOM:
                 return self._unkeyed
             case Ship.FORWARD:
                 return self._single_writer(self._source_lane)
@@ -120,6 +124,16 @@ class EdgeBuffer:
 
         def write(value: Any, time_ms: int | None) -> None:
             _, values, times = columns[target]
+            values.append(value)
+            times.append(time_ms)
+
+        return write
+
+    def _custom_writer(self, lane_of: Callable[[Any, int], int]) -> Callable[[Any, int | None], None]:
+        columns, lanes = self._columns, self._lanes
+
+        def write(value: Any, time_ms: int | None) -> None:
+            _, values, times = columns[lane_of(value, lanes)]
             values.append(value)
             times.append(time_ms)
 

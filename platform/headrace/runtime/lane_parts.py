@@ -107,7 +107,11 @@ class TaskParts:
     def new_chain(self, wake: Callable[[], None]) -> Chain:
         functions = self._load(self._function_ids)
         for buffer in self.buffers:
-            if buffer.edge.key is not None:
+            if buffer.edge.key is None:
+                continue
+            if buffer.edge.ship is Ship.CUSTOM:
+                buffer.set_partition(functions[buffer.edge.key].lane_of)
+            else:
                 buffer.set_key_selector(as_callable(functions[buffer.edge.key], "get_key"))
         writers: dict[int, list[EdgeWriter]] = {}
         for buffer in self.buffers:
