@@ -127,6 +127,19 @@ def process(
 
 
 @app.command()
+def join(
+    context: typer.Context,
+    records: RecordsOption = 1_000_000,
+    mode: ModeOption = Mode.EXACTLY_ONCE,
+    json: JsonOption = False,
+) -> None:
+    """Interval join of two topics, bounds of 10 s."""
+    from streamctl.bench.join import IntervalJoin
+
+    _drain(context, IntervalJoin(records), mode)
+
+
+@app.command()
 def startup(context: typer.Context, records: RecordsOption = 1_000_000, json: JsonOption = False) -> None:
     """`streamctl submit` of w1 on a warm cluster to its whole committed result; the workers' memory."""
     from streamctl.bench.startup import run_startup

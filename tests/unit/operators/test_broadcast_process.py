@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.operators.one_lane import OneLane, op
 
+from headrace.common import Time
 from headrace.datastream.functions import (
     BroadcastProcessFunction,
     KeyedBroadcastProcessFunction,
@@ -16,6 +17,7 @@ from headrace.datastream.functions import (
     RuntimeContext,
 )
 from headrace.datastream.state import ListStateDescriptor, MapStateDescriptor, ValueStateDescriptor
+from headrace.datastream.state_ttl import StateTtlConfig
 from headrace.graph.keys import state_key
 from headrace.runtime.ports import UserCodeError
 
@@ -133,6 +135,31 @@ def test_keyed_state_of_every_key_can_be_visited_and_no_other_reached() -> None:
     assert lane.tables.table("op0/value/sum").spaces == {"": {state_key((2, "x")): 0}}
     with pytest.raises(UserCodeError, match="no key is in progress"):
         lane.unkeyed(("reach", 1), edge_input=1)
+
+
+def test_state_that_expires_is_visited_too() -> None:
+    kept = MapStateDescriptor("kept")
+    kept.enable_time_to_live(StateTtlConfig.new_builder(Time.hours(1)).build())
+
+    class Keeping(Limits):
+        def open(self, runtime_context: RuntimeContext) -> None:
+            self.kept = runtime_context.get_map_state(kept)
+
+        def process_element(self, value: Any, ctx: Any) -> Any:
+            self.kept.put(value, 2 * value)
+            ctx.timer_service().register_event_time_timer(1)
+
+        def on_timer(self, timestamp: int, ctx: Any) -> Any:
+            yield ctx.get_current_key(), dict(self.kept.items())
+
+        def process_broadcast_element(self, value: Any, ctx: Any) -> Any:
+            ctx.apply_to_keyed_state(kept, lambda key, state: state.put(value, key))
+
+    lane = keyed(Keeping())
+    lane.rows(("a", 1, 0), ("b", 2, 0))
+    lane.unkeyed((9, 0), edge_input=1)
+    lane.advance(1)
+    assert sorted(lane.values()) == [("a", {1: 2, 9: "a"}), ("b", {2: 4, 9: "b"})]
 
 
 def test_timers_of_a_keyed_stream_read_the_rules_of_their_moment() -> None:
