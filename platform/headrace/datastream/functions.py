@@ -35,6 +35,7 @@ from headrace.datastream.state import (
 )
 from headrace.datastream.time_domain import TimeDomain
 from headrace.datastream.timerservice import TimerService
+from headrace.metrics import MetricGroup
 
 __all__ = [
     "AggregateFunction",
@@ -99,6 +100,10 @@ class RuntimeContext(KeyedStateStore):
 
     State can be had in functions of keyed streams only; elsewhere ``get_state`` and its like raise RuntimeError.
     """
+
+    @abstractmethod
+    def get_metrics_group(self) -> MetricGroup:
+        """Where the function's operator keeps its metrics (``headrace.metrics``)."""
 
     @abstractmethod
     def get_task_name(self) -> str:

@@ -318,6 +318,9 @@ class LaneMetrics(Message):
     records_out: int = 0
     records_in_per_s: float = 0.0
     late_dropped: int = Field(0, description="records that came too late for their window, in this attempt")
+    user: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="metrics of the user's functions, by operator and name"
+    )
     watermark_ms: int | None = None
     lag: int | None = None
     reason: str = ""

@@ -56,6 +56,9 @@ class LaneView(BaseModel):
     records_out: int | None = None
     records_in_per_s: float | None = None
     late_dropped: int | None = Field(None, description="records that came too late for their window, in this attempt")
+    user: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="metrics of the user's functions, by operator and name"
+    )
     watermark_ms: int | None = None
     lag: int | None = Field(None, description="records of its source that wait to be read")
     last_commit_ms: int | None = None

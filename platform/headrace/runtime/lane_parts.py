@@ -141,6 +141,10 @@ class TaskParts:
         """Records too late for their window, in this attempt; what is read again counts again. Any thread."""
         return self._late_before + (0 if self._chain is None else self._chain.late_dropped)
 
+    def user_metrics(self) -> dict[str, dict[str, int | float]]:
+        """Metrics of the user's functions since the lane's last rewind, by operator. Any thread."""
+        return {} if self._chain is None else self._chain.user_metrics()
+
     # ---- inputs and outputs
 
     def _exchange(self, edge: Edge) -> str:

@@ -230,6 +230,7 @@ class Worker:
                     "records_out": lane.records_out,
                     "records_in_per_s": round(rate, 1),
                     "late_dropped": 0 if running.parts is None else running.parts.late_dropped,
+                    "user": {} if running.parts is None else running.parts.user_metrics(),
                     "watermark_ms": lane.watermark_ms(),
                     "lag": lane.lag(),
                     "reason": lane.reason,

@@ -9,6 +9,7 @@ Pure: no I/O.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from headrace.protocol.states import JobStatus
 from headrace.protocol.topics import split_lane
 
 LANE = ["job_id", "vertex", "lane"]
+_UNFIT = re.compile(r"[^a-zA-Z0-9_]")
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,23 @@ def _lanes(snapshot: ClusterSnapshot) -> Iterator[Metric]:
             if metrics.last_commit_ms:
                 committed.add_metric(labels, metrics.last_commit_ms / 1000)
     yield from (records_in, records_out, commits, late, restarts, rate, lag, behind, committed, age)
+    yield from _of_users(snapshot)
+
+
+def _of_users(snapshot: ClusterSnapshot) -> Iterator[Metric]:
+    """Metrics of user functions: headrace_user_<name>, dots and what Prometheus does not take as underscores."""
+    families: dict[str, GaugeMetricFamily] = {}
+    for job in snapshot.jobs:
+        lanes = {} if job.status.ended else snapshot.lanes.get(job.job_id, {})
+        for lane, metrics in lanes.items():
+            for operator, values in metrics.user.items():
+                for name, value in values.items():
+                    called = "headrace_user_" + _UNFIT.sub("_", name)
+                    if called not in families:
+                        text = "A metric of a user's function, of the present start of a lane."
+                        families[called] = GaugeMetricFamily(called, text, labels=[*LANE, "operator"])
+                    families[called].add_metric([*_labels(job.job_id, lane), operator], value)
+    yield from (families[name] for name in sorted(families))
 
 
 def _labels(job_id: str, lane: str) -> list[str]:

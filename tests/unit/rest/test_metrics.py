@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from prometheus_client import Metric, generate_latest
@@ -70,6 +71,13 @@ def test_values_of_a_lane() -> None:
         "headrace_lane_report_age_seconds": 0.5,
     }
     assert {name: values(families, name, **LANE) for name in expected} == {n: [v] for n, v in expected.items()}
+
+
+def test_metrics_of_user_functions() -> None:
+    user = {"Map: parse": {"by-size.bytes.max": 9, "seen": 3.5}}
+    families = exposed(replace(SNAPSHOT, lanes={JOB: registry.metrics(user=user)}))
+    assert values(families, "headrace_user_by_size_bytes_max", **LANE, operator="Map: parse") == [9]
+    assert values(families, "headrace_user_seen", **LANE, operator="Map: parse") == [3.5]
 
 
 def test_what_is_not_known_is_left_out() -> None:

@@ -201,7 +201,7 @@ class FusedChain:
                 for function_id in operator.functions.values():
                     self._open_function(self._functions[function_id], context, operator.name)
             self._bind(index, operator)
-        context = LaneRuntimeContext(self._task, UnkeyedStore())
+        context = LaneRuntimeContext(self._task, UnkeyedStore(), self._vertex.name)
         for function_id, function in self._functions.items():
             if function_id not in theirs:
                 self._open_function(function, context, f"key_by after {self._vertex.name}")
@@ -218,7 +218,8 @@ class FusedChain:
         timeout_s = params["timeout_ms"] / 1000
         self._calls = EventLoopCalls(function, retry, timeout_s=timeout_s, wake=self._wake)
         try:
-            self._calls.open(LaneRuntimeContext(self._task, UnkeyedStore("cannot be called in an AsyncFunction")))
+            store = UnkeyedStore("cannot be called in an AsyncFunction")
+            self._calls.open(LaneRuntimeContext(self._task, store, operator.name))
         except BaseException as error:  # SystemExit too
             raise UserCodeError(operator.name, error) from error
 
@@ -248,7 +249,7 @@ class FusedChain:
         store: TableStateStore | UnkeyedStore = UnkeyedStore()
         if operator.kind in KEYED:
             store = TableStateStore(self._tables, operator.uid, self._current, clock_ms=self._task.clock_ms)
-        return LaneRuntimeContext(self._task, store)
+        return LaneRuntimeContext(self._task, store, operator.name)
 
     def _bind(self, index: int, operator: Operator) -> None:
         roles = {role: self._functions[function_id] for role, function_id in operator.functions.items()}
@@ -368,6 +369,10 @@ class FusedChain:
     def late_dropped(self) -> int:
         """Records that came too late for their window, since this chain was opened."""
         return 0 if self._head is None else self._head.late_dropped
+
+    def user_metrics(self) -> dict[str, dict[str, int | float]]:
+        """Metrics of the user's functions, by operator. Any thread."""
+        return self._task.metrics.values()
 
     # ---- commits
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from headrace.clock import now_ms
 from headrace.datastream.functions import Function, KeyedStateStore, RuntimeContext
+from headrace.metrics import MetricGroup, MetricRegistry
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Task:
     attempt: int = 0
     origin: str = "job-1"  #: job and incarnation, for names outside of the log
     clock_ms: Callable[[], int] = now_ms
+    metrics: MetricRegistry = field(default_factory=MetricRegistry)
 
 
 class UnkeyedStore:
@@ -35,9 +37,14 @@ class UnkeyedStore:
 class LaneRuntimeContext(RuntimeContext):
     """RuntimeContext of one function in one lane."""
 
-    def __init__(self, task: Task, store: KeyedStateStore | UnkeyedStore) -> None:
+    def __init__(self, task: Task, store: KeyedStateStore | UnkeyedStore, operator: str) -> None:
+        """``operator``: its name, for its metrics."""
         self._task = task
+        self._operator = operator
         self._store: Any = store
+
+    def get_metrics_group(self) -> MetricGroup:
+        return self._task.metrics.group(self._operator)
 
     def get_task_name(self) -> str:
         return self._task.name
