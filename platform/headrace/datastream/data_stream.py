@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 from headrace.common.call_site import wrong
 from headrace.common.typeinfo import TypeInformation, Types
 from headrace.common.watermark_strategy import WatermarkStrategy
+from headrace.datastream.all_windowed_stream import AllWindowedStream
 from headrace.datastream.collecting import CloseableIterator
 from headrace.datastream.connected_streams import BroadcastConnectedStream, BroadcastStream, ConnectedStreams
 from headrace.datastream.connectors.base import Sink
@@ -31,7 +32,15 @@ from headrace.datastream.operator_settings import OperatorSettings
 from headrace.datastream.output_tag import OutputTag
 from headrace.datastream.state import MapStateDescriptor
 from headrace.datastream.transformation import Link, Transformation, checked_function, relinked, titled
-from headrace.datastream.typed import CustomPartition, KeyedFilter, KeyedFlatMap, KeyedMap, Projection, TypedKey
+from headrace.datastream.typed import (
+    CustomPartition,
+    KeyedFilter,
+    KeyedFlatMap,
+    KeyedMap,
+    OneKey,
+    Projection,
+    TypedKey,
+)
 from headrace.datastream.window import CountSlidingWindowAssigner, CountTumblingWindowAssigner, WindowAssigner
 from headrace.datastream.windowed_stream import WindowedStream
 from headrace.graph.job_graph import SIDE_OUTPUTS, OperatorKind, Ship
@@ -40,6 +49,7 @@ if TYPE_CHECKING:
     from headrace.datastream.stream_execution_environment import StreamExecutionEnvironment
 
 __all__ = [
+    "AllWindowedStream",
     "BroadcastConnectedStream",
     "BroadcastStream",
     "CloseableIterator",
@@ -140,6 +150,11 @@ class DataStream(OperatorSettings):
             links += stream._links
         plain = tuple(link if link.key is None else Link(link.source) for link in links)
         return DataStream(self._env, plain, None, self._type)
+
+    def window_all(self, window_assigner: WindowAssigner[Any, Any]) -> AllWindowedStream:
+        """All records put into windows, in one lane."""
+        _checked_assigner("window_all", window_assigner)
+        return AllWindowedStream(self.key_by(OneKey()), window_assigner)
 
     def rebalance(self) -> DataStream:
         """The same records, dealt to the next operator's lanes in turn."""
@@ -319,6 +334,14 @@ class DataStream(OperatorSettings):
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
 
+def _checked_assigner(method: str, assigner: Any) -> None:
+    if not isinstance(assigner, WindowAssigner):
+        raise wrong(
+            f"{method}() takes a window assigner, such as TumblingEventTimeWindows.of(Time.minutes(1)), not "
+            f"{assigner!r}"
+        )
+
+
 class DataStreamSink(OperatorSettings):
     """The end of a stream: an operator that gives nothing on."""
 
@@ -402,13 +425,9 @@ class KeyedStream(DataStream):
         """The running record with the greatest of a field; the earlier one among equals."""
         return self._aggregation("max_by", position_to_max_by)
 
-    def window(self, window_assigner: WindowAssigner) -> WindowedStream:
+    def window(self, window_assigner: WindowAssigner[Any, Any]) -> WindowedStream:
         """Each key's records put into windows."""
-        if not isinstance(window_assigner, WindowAssigner):
-            raise wrong(
-                "window() takes a window assigner, such as TumblingEventTimeWindows.of(Time.minutes(1)), not "
-                f"{window_assigner!r:.80}"
-            )
+        _checked_assigner("window", window_assigner)
         return WindowedStream(self, window_assigner)
 
     def interval_join(self, other_stream: KeyedStream) -> IntervalJoin:

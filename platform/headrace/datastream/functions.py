@@ -39,6 +39,7 @@ from headrace.metrics import MetricGroup
 
 __all__ = [
     "AggregateFunction",
+    "AllWindowFunction",
     "AsyncFunction",
     "AsyncRetryPredicate",
     "AsyncRetryStrategy",
@@ -60,6 +61,7 @@ __all__ = [
     "KeyedStateFunction",
     "KeyedStateStore",
     "MapFunction",
+    "ProcessAllWindowFunction",
     "ProcessFunction",
     "ProcessJoinFunction",
     "ProcessWindowFunction",
@@ -525,3 +527,28 @@ class CoGroupFunction(Function):
     @abstractmethod
     def co_group(self, first: Iterable[Any], second: Iterable[Any]) -> Iterable[Any] | None:
         """Called when at least one of the two has values."""
+
+
+class AllWindowFunction(Function, Generic[IN, OUT, W]):
+    """Any number of values from all values of one window of a stream that is not keyed."""
+
+    @abstractmethod
+    def apply(self, window: W, inputs: Iterable[IN]) -> Iterable[OUT]:
+        """The values to emit. They take the last moment of the window as their event time."""
+
+
+class ProcessAllWindowFunction(Function, Generic[IN, OUT, W]):
+    """As AllWindowFunction, with a context.
+
+    After ``reduce`` or ``aggregate`` the elements are the one result of it.
+    """
+
+    Context = ProcessWindowFunction.Context
+
+    @abstractmethod
+    def process(self, context: ProcessWindowFunction.Context[W], elements: Iterable[IN]) -> Iterable[OUT]:
+        """The values to emit. They take the last moment of the window as their event time."""
+
+    def clear(self, context: ProcessWindowFunction.Context[W]) -> None:
+        """Called when a window and its allowed lateness are over: remove what ``window_state`` holds."""
+        return None

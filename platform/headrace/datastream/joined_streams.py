@@ -131,7 +131,7 @@ class _Pair:
     second_key: Any = None
     key_type: TypeInformation | None = None
 
-    def windowed(self, assigner: WindowAssigner) -> WindowedStream:
+    def windowed(self, assigner: WindowAssigner[Any, Any]) -> WindowedStream:
         """Both as one keyed stream of (input, value), in windows."""
         tagged = self.first.map(FromInput(0)).name("Input 1").union(self.second.map(FromInput(1)).name("Input 2"))
         return tagged.key_by(InputKey(self.first_key, self.second_key), self.key_type).window(assigner)
@@ -174,7 +174,7 @@ class JoinedStreams(_Keyless):
         def __init__(self, pair: _Pair) -> None:
             self._pair = pair
 
-        def window(self, assigner: WindowAssigner) -> JoinedStreams.WithWindow:
+        def window(self, assigner: WindowAssigner[Any, Any]) -> JoinedStreams.WithWindow:
             return JoinedStreams.WithWindow(self._pair.windowed(assigner))
 
     class WithWindow:
@@ -219,7 +219,7 @@ class CoGroupedStreams(_Keyless):
         def __init__(self, pair: _Pair) -> None:
             self._pair = pair
 
-        def window(self, assigner: WindowAssigner) -> CoGroupedStreams.WithWindow:
+        def window(self, assigner: WindowAssigner[Any, Any]) -> CoGroupedStreams.WithWindow:
             return CoGroupedStreams.WithWindow(self._pair.windowed(assigner))
 
     class WithWindow:

@@ -67,7 +67,7 @@ class Transformation:
             raise wrong(
                 f"{self.name!r} runs in at most {self.parallelism_max} lane, not {parallelism}",
                 code="parallelism-invalid",
-                hint="a collection has one reader; operators after it may run in parallel",
+                hint="a collection has one reader and window_all() one place; operators after it may run in parallel",
             )
 
 

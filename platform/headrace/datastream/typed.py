@@ -10,6 +10,7 @@ from typing import Any
 
 from headrace.common.typeinfo import TypeInformation
 from headrace.datastream.functions import (
+    AllWindowFunction,
     CoFlatMapFunction,
     CoGroupFunction,
     CoMapFunction,
@@ -23,6 +24,7 @@ from headrace.datastream.functions import (
     KeySelector,
     MapFunction,
     Partitioner,
+    ProcessAllWindowFunction,
     ProcessWindowFunction,
     RuntimeContext,
     WindowFunction,
@@ -227,6 +229,38 @@ class WindowJoin(ProcessWindowFunction[Any, Any, Any, Any]):
                     yield from join(first, second) or ()
                 else:
                     yield join(first, second)
+
+
+class AppliedAllWindow(_OpensInner, ProcessWindowFunction[Any, Any, Any, Any]):
+    """An AllWindowFunction in the form of a ProcessWindowFunction; the one key is nobody's."""
+
+    inner: AllWindowFunction[Any, Any, Any]
+
+    def process(
+        self, key: Any, context: ProcessWindowFunction.Context[Any], elements: Iterable[Any]
+    ) -> Iterable[Any]:
+        return self.inner.apply(context.window(), elements)
+
+
+class ProcessedAllWindow(_OpensInner, ProcessWindowFunction[Any, Any, Any, Any]):
+    """A ProcessAllWindowFunction in the form of a ProcessWindowFunction."""
+
+    inner: ProcessAllWindowFunction[Any, Any, Any]
+
+    def process(
+        self, key: Any, context: ProcessWindowFunction.Context[Any], elements: Iterable[Any]
+    ) -> Iterable[Any]:
+        return self.inner.process(context, elements)
+
+    def clear(self, context: ProcessWindowFunction.Context[Any]) -> None:
+        self.inner.clear(context)
+
+
+class OneKey(KeySelector):
+    """The same key for all values, so that one lane sees them all."""
+
+    def get_key(self, value: Any) -> None:
+        return None
 
 
 def user_function(function: Any) -> Any:

@@ -37,9 +37,10 @@ from headrace.runtime.operators.running import aggregation
 from headrace.runtime.operators.session import SessionOperator
 from headrace.runtime.operators.sinks import collect_sink, file_sink, kafka_sink, print_sink
 from headrace.runtime.operators.source_code import VertexSource
+from headrace.runtime.operators.triggered_window import TriggeredWindowOperator
 from headrace.runtime.operators.two_input import two_input_head
 from headrace.runtime.operators.window import WindowOperator
-from headrace.runtime.operators.window_head import window_head
+from headrace.runtime.operators.window_head import triggered_head, window_head
 from headrace.runtime.ports import (
     MAX_WATERMARK,
     MIN_WATERMARK,
@@ -74,7 +75,14 @@ EVENT_TIME_TABLE = "/event-time"
 #: How many timers and windows of the time of day fire in one turn of the lane; the rest in the next.
 TICK_ROWS_MAX = 10_000
 
-EventTimeHead = KeyedProcessOperator | WindowOperator | SessionOperator | CountOperator | IntervalJoinOperator
+EventTimeHead = (
+    KeyedProcessOperator
+    | WindowOperator
+    | SessionOperator
+    | CountOperator
+    | IntervalJoinOperator
+    | TriggeredWindowOperator
+)
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +153,9 @@ class FusedChain:
         self._generators: dict[str, Generator] = {}
         self._middle: dict[int, Generator | None] = {}  #: of ``timestamps`` operators; None: no watermarks
         self._head: EventTimeHead | None = None
-        self._clocked: KeyedProcessOperator | ClockedWindows | None = None  #: a head that goes by the time of day
+        self._clocked: KeyedProcessOperator | ClockedWindows | TriggeredWindowOperator | None = (
+            None  #: a head that goes by the time of day
+        )
         self._watermark = MIN_WATERMARK
         self._opened: list[Any] = []
         self._committing: dict[int, PartFiles] = {}  #: sinks that write outside of the log, by operator
@@ -206,7 +216,10 @@ class FusedChain:
             if function_id not in theirs:
                 self._open_function(function, context, f"key_by after {self._vertex.name}")
         if self._head is not None:
-            self._head.watermark = max(self._time_of("firing"), self._time_of("reached"))
+            firing, reached = self._time_of("firing"), self._time_of("reached")
+            self._head.watermark = max(firing, reached)
+            if isinstance(self._head, TriggeredWindowOperator):
+                self._head.behind = firing > reached
         if self._async is not None:
             self._async.open()
             self._watermark = self._async.watermark
@@ -310,6 +323,11 @@ class FusedChain:
                 )
                 self._async = waits
                 return waits.add_rows
+            case OperatorKind.WINDOW if "trigger" in roles:
+                out = self._names["out_0"]
+                triggered = triggered_head(operator, roles, self._tables, self._current, out, self._task)
+                self._head = self._clocked = triggered
+                return triggered.add_rows
             case OperatorKind.WINDOW:
                 out, clock_ms = self._names["out_0"], self._task.clock_ms
                 current, tables = self._current, self._tables

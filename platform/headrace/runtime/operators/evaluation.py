@@ -100,7 +100,8 @@ class Evaluation:
     """The functions of one window operator, for one key and window at a time.
 
     ``function``: a ProcessWindowFunction or f(key, context, elements), None to give results as they are.
-    ``window_of`` makes the window that functions see of its start and end.
+    ``window_of`` makes the window that functions see of its start and end; of windows that are no span these are
+    what the operator knows it by, and nothing.
     ``late_tag``: id of the side output that takes what comes too late, None to drop it.
     """
 
@@ -115,7 +116,7 @@ class Evaluation:
         clock_ms: Callable[[], int],
         late_tag: str | None = None,
         merging: bool = False,
-        window_of: Callable[[int, int], Window] = TimeWindow,
+        window_of: Callable[[Any, Any], Window] = TimeWindow,
     ) -> None:
         self.accumulation = accumulation
         self.watermark: Callable[[], int] = lambda: 0  #: what the context tells; set by the operator
@@ -133,7 +134,7 @@ class Evaluation:
             TableStateStore(tables, uid, current, clock_ms=clock_ms), of_window, lambda: self.watermark(), clock_ms
         )
 
-    def outputs(self, key: Any, start: int, end: int, results: list[Any]) -> Iterable[Any]:
+    def outputs(self, key: Any, start: Any, end: Any, results: list[Any]) -> Iterable[Any]:
         """What the window of this state key gives for these results of its accumulator, or elements."""
         if self._process is None:
             return results
@@ -141,13 +142,13 @@ class Evaluation:
         outputs: Iterable[Any] | None = self._process(key_of_state(key), self._context, results)
         return () if outputs is None else outputs
 
-    def over(self, key: Any, start: int, end: int) -> None:
+    def over(self, key: Any, start: Any, end: Any) -> None:
         """The window of this state key is no more; to be called when ``clears``."""
         assert self._clear is not None
         self._enter(key, start, end)
         self._clear(self._context)
 
-    def _enter(self, key: Any, start: int, end: int) -> None:
+    def _enter(self, key: Any, start: Any, end: Any) -> None:
         self._current.state_key = key
         self._window_key.state_key = (start, key)
         self._context.current_window = self._window_of(start, end)

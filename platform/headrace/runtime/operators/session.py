@@ -20,7 +20,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from headrace.errors import UsageError
+from headrace.datastream.window import checked_gap
 from headrace.graph.keys import state_key
 from headrace.runtime.operators.evaluation import Evaluation, Fired, event_time_missing
 from headrace.runtime.ports import MIN_WATERMARK
@@ -45,19 +45,7 @@ def fixed_gap(gap_ms: int) -> Callable[[Any], int]:
 
 def dynamic_gap(extract: Callable[[Any], Any]) -> Callable[[Any], int]:
     """The user's gap, checked. Raises UsageError for what is no number of milliseconds."""
-
-    def gap(value: Any) -> int:
-        gap_ms = extract(value)
-        if not isinstance(gap_ms, int) or gap_ms <= 0:
-            raise UsageError(
-                "session-gap-invalid",
-                f"the gap of a session must be whole milliseconds above 0; the extractor gave {gap_ms!r:.100} "
-                f"for {value!r:.200}",
-                hint="return an int from SessionWindowTimeGapExtractor.extract()",
-            )
-        return gap_ms
-
-    return gap
+    return lambda value: checked_gap(extract(value), value)
 
 
 class _Agenda:

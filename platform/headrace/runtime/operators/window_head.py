@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from headrace.datastream.assigner import CountWindow, MergingWindowAssigner, TimeWindow
 from headrace.datastream.typed import AppliedWindow
-from headrace.datastream.window import CountWindow, TimeWindow
 from headrace.graph.job_graph import Operator
 from headrace.runtime.eventtime.aligned import Aligned, Sliding, Tumbling
 from headrace.runtime.operators.by_clock import ClockedWindows
-from headrace.runtime.operators.context import call_of
+from headrace.runtime.operators.context import LaneRuntimeContext, Task, call_of
 from headrace.runtime.operators.count_window import CountOperator
 from headrace.runtime.operators.evaluation import Accumulation, Evaluation, of_aggregate, of_reduce
 from headrace.runtime.operators.session import SessionOperator, dynamic_gap, fixed_gap
+from headrace.runtime.operators.triggered_window import TriggeredWindowOperator
 from headrace.runtime.operators.window import WindowOperator
 from headrace.runtime.state.keyed import CurrentKey
+from headrace.runtime.state.store import TableStateStore
 from headrace.runtime.state.tables import Tables
 
 WindowHead = WindowOperator | SessionOperator | CountOperator | ClockedWindows
@@ -62,6 +64,44 @@ def window_head(
         return windows
     evaluation.watermark = watermark
     return ClockedWindows(windows, clock_ms)
+
+
+def triggered_head(
+    operator: Operator,
+    roles: Mapping[str, Any],
+    tables: Tables,
+    current: CurrentKey,
+    emit: Callable[[Any, int | None], None],
+    task: Task,
+) -> TriggeredWindowOperator:
+    """The operator of windows with the function ``trigger``; arguments as of ``window_head``."""
+    params: Any = operator.params
+    assigner = roles["assigner"]
+    evaluation = Evaluation(
+        _accumulation(roles),
+        roles.get("process"),
+        tables=tables,
+        uid=operator.uid,
+        current=current,
+        clock_ms=task.clock_ms,
+        late_tag=params.get("late_tag"),
+        merging=isinstance(assigner, MergingWindowAssigner),
+        window_of=lambda window, _end: window,
+    )
+    return TriggeredWindowOperator(
+        assigner,
+        roles["trigger"],
+        int(params.get("allowed_lateness_ms") or 0),
+        tables,
+        operator.uid,
+        evaluation,
+        emit,
+        task.clock_ms,
+        current,
+        LaneRuntimeContext(
+            task, TableStateStore(tables, operator.uid, current, "assigner-", task.clock_ms), operator.name
+        ),
+    )
 
 
 def _accumulation(roles: Mapping[str, Any]) -> Accumulation | None:

@@ -78,3 +78,14 @@ class Timers:
                 if key in space:
                     self._table.delete(first, key)
                     return first, key
+
+    def due(self, watermark: int) -> list[tuple[int, Any]]:
+        """The timers at or below the watermark, in the order of their times; they stay."""
+        first = self._due.first()
+        if first is None or first > watermark:
+            return []
+        times = sorted(time for time in self._table.spaces if time <= watermark)
+        return [(time, key) for time in times for key in self._table.space(time)]
+
+    def holds(self, timestamp: int, state_key: Any) -> bool:
+        return state_key in self._table.space(timestamp)

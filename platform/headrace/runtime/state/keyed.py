@@ -158,5 +158,18 @@ class TableAggregatingState(AggregatingState[Any, Any]):
         # The accumulator is the table's own from here on: no copy for each element.
         space[key] = self._function.add(value, accumulator)
 
+    def take_accumulator(self) -> Any:
+        """Remove it; MISSING when there is none."""
+        accumulator = isolated(self._table.get("", self._current.state_key, MISSING))
+        self.clear()
+        return accumulator
+
+    def merge_accumulator(self, accumulator: Any) -> None:
+        """Join another one to that of the key."""
+        key = self._current.state_key
+        own = self._table.get("", key, MISSING)
+        joined = accumulator if own is MISSING else self._function.merge(isolated(own), accumulator)
+        self._table.put("", key, joined)
+
     def clear(self) -> None:
         self._table.delete("", self._current.state_key)
