@@ -169,7 +169,7 @@ class Naive:
         last = window[1] - 1
         if self.kind == "count":
             pane["count"] += 1
-            if pane["count"] == 3:
+            if pane["count"] >= 3:  # merged counts may be above
                 pane["count"] = 0
                 self.fire(key, window, pane)
         elif last <= self.watermark:
