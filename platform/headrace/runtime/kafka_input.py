@@ -26,9 +26,9 @@ from headrace.runtime.undecodable import Undecodable
 
 #: Between two looks for new partitions, as in Flink.
 DISCOVERY_INTERVAL_MS = 300_000
-#: At least once, the broker holds less than so many bytes back for so long: producers with many small batches would
-#: cost it an answer each.
-GATHER_BYTES, DIRECT_GATHER_MS = 65_536, 6
+#: The broker holds less than so many bytes back for so long: producers with many small batches would cost it an
+#: answer each. At least once, records are on their way to the sink meanwhile, and not only waiting for a commit.
+GATHER_BYTES, GATHER_MS, DIRECT_GATHER_MS = 65_536, 15, 6
 CALL_TIMEOUT_S = 5.0
 
 _partition_of = methodcaller("partition")
@@ -57,11 +57,10 @@ class KafkaInput:
         """
         properties: Mapping[str, str] = params.get("properties") or {}
         options = {name: value for name, value in properties.items() if name != "bootstrap.servers"}
-        # Exactly once, bursts with pauses between them would each be taken for the end of input, and be committed.
         self.fetching = (
             Fetching(wait_ms=DIRECT_GATHER_MS, gather_bytes=GATHER_BYTES, options=options)
             if direct
-            else Fetching(options=options)
+            else Fetching(wait_ms=GATHER_MS, gather_bytes=GATHER_BYTES, options=options)
         )
         self._subscription = subscription
         self._splits = list(splits)

@@ -1,12 +1,12 @@
 """When a lane commits and how long it may wait for input. Pure: times are given in monotonic seconds.
 
-The interval between commits grows when commits take a large share of it, and shrinks back. A commit comes
-earlier when the input went quiet for a moment and output waits, so that a burst does not wait a whole interval.
+The interval between commits grows when commits take a large share of it, and shrinks back. While it is longer than
+EARLY_AFTER_S, a commit comes earlier when the input went quiet for a moment and output waits.
 """
 
 from __future__ import annotations
 
-EARLY_AFTER_S = 0.025
+EARLY_AFTER_S = 0.1
 QUIET_S = 0.005
 TELL_AFTER_S = 0.2
 IDLE_WAIT_S = 0.1
