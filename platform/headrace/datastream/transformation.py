@@ -5,6 +5,7 @@ Streams are views of these (``data_stream``); ``program`` turns them into a Stre
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,6 +86,7 @@ def checked_function(method: str, function: Any, kind: type, *, lambdas: bool) -
     """The function, if it is a ``kind``, or a callable where ``lambdas``; else the user's line is named."""
     forgotten = isinstance(function, type) and issubclass(function, Function)
     if isinstance(function, kind) or (lambdas and callable(function) and not forgotten):
+        check_arity(method, function, kind)
         return function
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
     expected = f"{article} {kind.__name__}" + (" or a callable" if lambdas else "")
@@ -95,6 +97,26 @@ def checked_function(method: str, function: Any, kind: type, *, lambdas: bool) -
         else ""
     )
     raise wrong(f"{method}() takes {expected}, not {given}", code="function-invalid", hint=hint)
+
+
+def check_arity(method: str, function: Any, kind: type) -> None:
+    """Each method that ``kind`` asks for must take its arguments; what has no signature to look at is let through."""
+    for name in sorted(getattr(kind, "__abstractmethods__", ())):
+        wanted = list(inspect.signature(getattr(kind, name)).parameters)[1:]
+        called = getattr(function, name) if isinstance(function, kind) else function
+        try:
+            signature = inspect.signature(called)
+        except (TypeError, ValueError):  # built in
+            continue
+        try:
+            signature.bind(*wanted)
+        except TypeError:
+            what = f"{type(function).__name__}.{name}" if isinstance(function, kind) else function_name(function)
+            arguments = f"{len(wanted)} argument{'' if len(wanted) == 1 else 's'} ({', '.join(wanted)})"
+            raise wrong(
+                f"{method}() calls {what or 'the lambda'} with {arguments}, but its parameters are {signature}",
+                code="function-invalid",
+            ) from None
 
 
 def function_name(function: Any) -> str:

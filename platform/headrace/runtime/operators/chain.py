@@ -171,7 +171,12 @@ class FusedChain:
         self.source = builder.build()
         operators = self._vertex.operators
         file = f"<headrace {self._vertex.id}/{self._task.lane}>"
-        self._lines = LineMap(file, {n: operators[i].name for n, i in builder.lines.items()}, builder.edge_lines)
+        self._lines = LineMap(
+            file,
+            self.source.splitlines(),
+            {n: operators[i].name for n, i in builder.lines.items()},
+            builder.edge_lines,
+        )
         self._names: dict[str, Any] = {
             "__name__": "headrace.generated",
             "ATOMS": ATOMS,
@@ -378,7 +383,8 @@ class FusedChain:
             name = self._lines.blame(error, self._vertex.operators[0].name)
             if name is None:
                 raise
-            raise UserCodeError(name, error) from error
+            cause = self._lines.no_iterable(error) or error
+            raise UserCodeError(name, cause) from cause
         if self._middle:
             self._keep_times()
         return outcome
