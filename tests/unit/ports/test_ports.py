@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.unit.ports import fraud_check
+from tests.unit.ports import click_sessions, fraud_check
 
 from headrace.datastream import StreamExecutionEnvironment
 
@@ -28,6 +28,21 @@ def test_fraud_check() -> None:
         "Row(account_id=2, what='all quiet', amount=0.0)",
     ]
     assert collected(fraud_check.alerts) == expected
+
+
+def test_click_sessions_and_those_too_late() -> None:
+    env = StreamExecutionEnvironment.get_execution_environment()
+    env.set_parallelism(1)
+    ended = click_sessions.sessions(env)
+    late = ended.get_side_output(click_sessions.LATE_CLICKS)
+    # So many clicks are more than two messages of an exchange: the last ones meet the watermarks of the first.
+    both = ended.map(lambda row: ("session", row)).union(late.map(lambda row: ("late", row)))
+    with both.execute_and_collect() as rows:
+        found = sorted(rows)
+    starts = range(0, 8_000_000, 1_000_000)
+    assert found == [("late", ("u0", 5_000, "/late")), ("late", ("u3", 6_000, "/late"))] + [
+        ("session", (f"u{person}", start, start + 899_000 + 30_000, 900)) for person in range(10) for start in starts
+    ]
 
 
 #: anna's 210 of 5000 is above the total of its time; ben's 260 of 7000 is above neither: single is 400 by then.
