@@ -14,6 +14,7 @@ from headrace.datastream.checkpoint_storage import FileSystemCheckpointStorage, 
 from headrace.datastream.checkpointing_mode import CheckpointingMode
 from headrace.datastream.connected_streams import BroadcastConnectedStream, BroadcastStream, ConnectedStreams
 from headrace.datastream.data_stream import CloseableIterator, DataStream, DataStreamSink, KeyedStream
+from headrace.datastream.execution_mode import RuntimeExecutionMode
 from headrace.datastream.functions import (
     AggregateFunction,
     AllWindowFunction,
@@ -150,6 +151,7 @@ __all__ = [
     "PurgingTrigger",
     "ReduceFunction",
     "RuntimeContext",
+    "RuntimeExecutionMode",
     "SessionWindowTimeGapExtractor",
     "SlidingEventTimeWindows",
     "SlidingProcessingTimeWindows",

@@ -12,6 +12,8 @@
 
     execution.delivery                   exactly-once (default), or at-least-once: outputs leave at once instead
                                          of with the next commit, and may come again after a failure
+    execution.runtime-mode               streaming (default); batch: keyed reductions give the last value of each key,
+                                         at the end of input; automatic: batch when all sources are bounded
     execution.commit-interval-ms         how often a lane commits (100; 1000 at least once)
 
     python.files                         what goes along with the job: .py files, folders, .zip, .whl and .egg files,
@@ -34,6 +36,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from headrace.common.call_site import wrong
 from headrace.common.configuration import Configuration
+from headrace.datastream.execution_mode import RuntimeExecutionMode
 
 if TYPE_CHECKING:
     from headrace.protocol.submission import RestartStrategy
@@ -45,6 +48,7 @@ CHAINING = "pipeline.operator-chaining.enabled"
 RESTART = "restart-strategy.type"
 COMMIT_INTERVAL = "execution.commit-interval-ms"
 DELIVERY = "execution.delivery"
+RUNTIME_MODE = "execution.runtime-mode"
 FILES = "python.files"
 REQUIREMENTS = "python.requirements"
 
@@ -55,7 +59,7 @@ T = TypeVar("T")
 
 
 _KNOWN = (
-    *(PARALLELISM, NAME, LANES, CHAINING, RESTART, COMMIT_INTERVAL, DELIVERY, FILES, REQUIREMENTS),
+    *(PARALLELISM, NAME, LANES, CHAINING, RESTART, COMMIT_INTERVAL, DELIVERY, RUNTIME_MODE, FILES, REQUIREMENTS),
     *(f"restart-strategy.fixed-delay.{name}" for name in ("attempts", "delay")),
     *(
         f"restart-strategy.exponential-delay.{name}"
@@ -94,6 +98,16 @@ def delivery(options: Configuration) -> str:
     """The delivery guarantee that the options ask for."""
     value = _read(options, DELIVERY, _delivery, "exactly-once or at-least-once")
     return "exactly-once" if value is None else value
+
+
+def runtime_mode(options: Configuration) -> RuntimeExecutionMode:
+    """The mode that the options name; STREAMING when they name none."""
+    value = _read(options, RUNTIME_MODE, _runtime_mode, "streaming, batch or automatic")
+    return RuntimeExecutionMode.STREAMING if value is None else value
+
+
+def _runtime_mode(text: str) -> RuntimeExecutionMode:
+    return RuntimeExecutionMode(text.lower())
 
 
 def switch(options: Configuration, key: str, default: bool) -> bool:

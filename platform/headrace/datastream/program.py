@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.common.call_site import wrong
+from headrace.datastream.execution_mode import RuntimeExecutionMode, in_mode
 from headrace.datastream.transformation import Link, Transformation, function_name
 from headrace.datastream.typed import TypeConversion, user_function
 from headrace.errors import UsageError
@@ -47,7 +48,12 @@ class Program:
 
 
 def program_of(
-    transformations: Iterable[Transformation], *, parallelism: int, lanes: int | None, chaining: bool
+    transformations: Iterable[Transformation],
+    *,
+    parallelism: int,
+    lanes: int | None,
+    chaining: bool,
+    mode: RuntimeExecutionMode = RuntimeExecutionMode.STREAMING,
 ) -> Program:
     """The program of these transformations, in the order they were made.
 
@@ -60,7 +66,7 @@ def program_of(
         building.add(transformation)
     if not building.nodes:
         raise wrong("the program has no operators to execute", code="job-empty", hint="make streams before execute()")
-    return Program(StreamGraph(tuple(building.nodes), chaining), building.functions)
+    return Program(StreamGraph(tuple(in_mode(building.nodes, mode)), chaining), building.functions)
 
 
 def refuse_missing_uids(transformations: Iterable[Transformation]) -> None:

@@ -17,6 +17,7 @@ from headrace.datastream.connectors.base import Source
 from headrace.datastream.data_stream import DataStream
 from headrace.datastream.environment_settings import EnvironmentSettings
 from headrace.datastream.execution import active_executor, check_kafka, collected, installed
+from headrace.datastream.execution_mode import RuntimeExecutionMode
 from headrace.datastream.execution_plan import plan_of
 from headrace.datastream.options import FILES, REQUIREMENTS
 from headrace.datastream.program import Program, program_of, refuse_missing_uids
@@ -75,6 +76,13 @@ class StreamExecutionEnvironment(EnvironmentSettings):
         self._options.add_all(configuration)
         if configuration.contains_key(FILES) or configuration.contains_key(REQUIREMENTS):
             self._dependencies().make_importable()
+
+    def set_runtime_mode(self, execution_mode: RuntimeExecutionMode) -> StreamExecutionEnvironment:
+        """Whether keyed reductions give each result or the last of each key; see RuntimeExecutionMode."""
+        if not isinstance(execution_mode, RuntimeExecutionMode):
+            raise wrong(f"set_runtime_mode() takes a RuntimeExecutionMode, not {execution_mode!r:.60}")
+        self._options.set_string(options.RUNTIME_MODE, execution_mode.value)
+        return self
 
     def disable_operator_chaining(self) -> StreamExecutionEnvironment:
         """Give each operator a vertex of its own, with exchanges between; for finding slow ones."""
@@ -215,6 +223,7 @@ class StreamExecutionEnvironment(EnvironmentSettings):
             parallelism=self.get_parallelism(),
             lanes=options.number(self._options, options.LANES),
             chaining=self._chaining,
+            mode=options.runtime_mode(self._options),
         )
 
     def _submit(self, job_name: str | None, *, wait: bool) -> JobClient:

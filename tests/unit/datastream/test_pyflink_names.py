@@ -53,7 +53,8 @@ NAMES: dict[str, dict[str, str]] = {
     "common.execution_config": {"ExecutionConfig": ""},
     "datastream": {
         "StreamExecutionEnvironment": "get_execution_environment from_collection from_source execute execute_async "
-        "configure set_parallelism get_parallelism set_max_parallelism get_max_parallelism set_buffer_timeout "
+        "configure set_parallelism get_parallelism set_max_parallelism get_max_parallelism set_runtime_mode "
+        "set_buffer_timeout "
         "get_buffer_timeout set_default_local_parallelism get_default_local_parallelism "
         "disable_operator_chaining is_chaining_enabled get_config get_checkpoint_config enable_checkpointing "
         "get_checkpoint_interval get_checkpointing_mode enable_changelog_state_backend "
@@ -83,6 +84,7 @@ NAMES: dict[str, dict[str, str]] = {
         "CheckpointingMode": "EXACTLY_ONCE AT_LEAST_ONCE",
         "ExternalizedCheckpointRetention": "DELETE_ON_CANCELLATION RETAIN_ON_CANCELLATION "
         "NO_EXTERNALIZED_CHECKPOINTS",
+        "RuntimeExecutionMode": "STREAMING BATCH AUTOMATIC",
         "SlotSharingGroup": "builder get_name",
         "MemorySize": "of_mebi_bytes get_bytes",
         "EmbeddedRocksDBStateBackend": "set_predefined_options",
@@ -160,6 +162,7 @@ NAMES: dict[str, dict[str, str]] = {
     "datastream.output_tag": {"OutputTag": ""},
     "datastream.data_stream": {"DataStream": "", "KeyedStream": "", "ConnectedStreams": ""},
     "datastream.stream_execution_environment": {"StreamExecutionEnvironment": ""},
+    "datastream.execution_mode": {"RuntimeExecutionMode": ""},
     "datastream.checkpoint_config": {"CheckpointConfig": "", "ExternalizedCheckpointRetention": ""},
     "datastream.checkpointing_mode": {"CheckpointingMode": ""},
     "datastream.slot_sharing_group": {"SlotSharingGroup": "", "MemorySize": ""},

@@ -31,6 +31,7 @@ from headrace.runtime.operators.context import (
     open_function,
 )
 from headrace.runtime.operators.count_window import CountOperator
+from headrace.runtime.operators.final_values import FinalValues
 from headrace.runtime.operators.interval_join import IntervalJoinOperator
 from headrace.runtime.operators.keyed_process import KeyedProcessOperator
 from headrace.runtime.operators.running import aggregation
@@ -82,6 +83,7 @@ EventTimeHead = (
     | CountOperator
     | IntervalJoinOperator
     | TriggeredWindowOperator
+    | FinalValues
 )
 
 log = logging.getLogger(__name__)
@@ -302,10 +304,10 @@ class FusedChain:
             case OperatorKind.FILE_SINK:
                 return self._committing[index].write
             case OperatorKind.REDUCE:
-                self._names["table0"] = self._tables.table(f"{operator.uid}/value/reduce")
+                self._reduction(operator, "reduce")
                 return calls["reduce"]
             case OperatorKind.AGGREGATE:
-                self._names["table0"] = self._tables.table(f"{operator.uid}/value/aggregate")
+                self._reduction(operator, "aggregate")
                 params: Any = operator.params
                 return aggregation(params["op"], params["field"])
             case OperatorKind.KEYED_PROCESS:
@@ -346,6 +348,12 @@ class FusedChain:
                 return self._two_input(operator, roles["process"])
             case _:
                 return None
+
+    def _reduction(self, operator: Operator, name: str) -> None:
+        """The table of a running reduction; in batch mode, a head that gives its values at the end."""
+        table = self._names["table0"] = self._tables.table(f"{operator.uid}/value/{name}")
+        if operator.params.get("final"):
+            self._head = FinalValues(table, self._names["out_0"])
 
     def _two_input(self, operator: Operator, function: Any) -> Any:
         head = two_input_head(

@@ -53,7 +53,7 @@ class VertexSource:
             self._source(head)
         else:
             self._rows(head)
-        if head.kind in TIMED:
+        if head.kind in TIMED or head.params.get("final"):
             self._continued.append(0)
         done: set[int] = set()
         while self._continued:
@@ -149,7 +149,11 @@ class VertexSource:
         self._many(0, "process(k, v, t0)", "t0", 2, 1)
 
     def _reduction(self) -> None:
-        """A running reduction on the table's dicts: what the table holds, gives back and emits is never shared."""
+        """A running reduction on the table's dicts: what the table holds, gives back and emits is never shared.
+
+        In batch mode nothing leaves until the end.
+        """
+        final = self.vertex.operators[0].params.get("final")
         for depth, text in (
             (2, "if type(k) is not str:"),
             (3, "k = state_key(k)"),
@@ -163,6 +167,8 @@ class VertexSource:
             (3, "v0 = isolated(v0)"),
         ):
             self._line(depth, text, 0)
+            if final and text.startswith("space[k]"):
+                return
         self._outputs(0, "v0", "t0", 2, 1)
 
     # ---- one operator's code for one record
