@@ -19,8 +19,8 @@ RUNNING = frozenset({OperatorKind.REDUCE, OperatorKind.AGGREGATE})
 class RuntimeExecutionMode(Enum):
     """``env.set_runtime_mode``, or the option ``execution.runtime-mode``.
 
-    BATCH is the same engine on bounded input: ``reduce``, ``sum``, ``min``, ``max`` and their like on a keyed stream give
-    the last value of each key, when all input has been read. Everything else is as in STREAMING.
+    BATCH is the same engine on bounded input: ``reduce``, ``sum``, ``min``, ``max`` and their like on a keyed stream
+    give the last value of each key, when all input has been read. Everything else is as in STREAMING.
     """
 
     STREAMING = "streaming"
