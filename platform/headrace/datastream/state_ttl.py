@@ -11,27 +11,6 @@ from headrace.common.time import Duration, Time
 __all__ = ["StateTtlConfig"]
 
 
-class UpdateType(Enum):
-    """What makes state live on for another TTL."""
-
-    Disabled = 0  #: it lives for ever
-    OnCreateAndWrite = 1
-    OnReadAndWrite = 2
-
-
-class StateVisibility(Enum):
-    """Whether state past its TTL may still be seen."""
-
-    ReturnExpiredIfNotCleanedUp = 0  #: once: the read that finds it removes it
-    NeverReturnExpired = 1
-
-
-class TtlTimeCharacteristic(Enum):
-    """The clock that TTL goes by."""
-
-    ProcessingTime = 0
-
-
 @dataclass(frozen=True)
 class StateTtlConfig:
     """Made by ``StateTtlConfig.new_builder(ttl)...build()`` and given to ``StateDescriptor.enable_time_to_live``.
@@ -40,6 +19,24 @@ class StateTtlConfig:
     What has expired is removed when it is met, and by a sweep that looks at a few other entries at each access, so
     that state of keys that do not come again does not stay; ``disable_cleanup_in_background`` switches that off.
     """
+
+    class UpdateType(Enum):
+        """What makes state live on for another TTL."""
+
+        Disabled = 0  #: it lives for ever
+        OnCreateAndWrite = 1
+        OnReadAndWrite = 2
+
+    class StateVisibility(Enum):
+        """Whether state past its TTL may still be seen."""
+
+        ReturnExpiredIfNotCleanedUp = 0  #: once: the read that finds it removes it
+        NeverReturnExpired = 1
+
+    class TtlTimeCharacteristic(Enum):
+        """The clock that TTL goes by."""
+
+        ProcessingTime = 0
 
     ttl: Time | Duration
     update_type: UpdateType = UpdateType.OnCreateAndWrite
@@ -136,10 +133,9 @@ class StateTtlConfig:
             return self
 
 
-# PyFlink has them inside of the class.
-StateTtlConfig.UpdateType = UpdateType  # type: ignore[attr-defined]
-StateTtlConfig.StateVisibility = StateVisibility  # type: ignore[attr-defined]
-StateTtlConfig.TtlTimeCharacteristic = TtlTimeCharacteristic  # type: ignore[attr-defined]
+UpdateType = StateTtlConfig.UpdateType
+StateVisibility = StateTtlConfig.StateVisibility
+TtlTimeCharacteristic = StateTtlConfig.TtlTimeCharacteristic
 
 
 def _positive(ttl: Time | Duration) -> Time | Duration:

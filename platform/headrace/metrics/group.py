@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ from headrace.clock import monotonic_s
 
 #: Metrics of one lane; more are refused, as each is sent every second.
 METRICS_MAX = 200
+#: Characters of a metric's name with those of its groups.
+NAME_MAX = 200
 #: What a meter's rate is over.
 RATE_S = 60.0
 
@@ -109,20 +112,7 @@ class MetricGroup:
 
 class _Gauge:
     def __init__(self, function: Callable[[], Value]) -> None:
-        self._function = function
-        self._blamed = False
-
-    def value(self, name: str) -> Value | None:
-        try:
-            found = self._function()
-            if isinstance(found, int | float):
-                return found
-            raise TypeError(f"it gave {found!r:.60}")
-        except Exception as error:  # noqa: BLE001 - user code on a thread of ours
-            if not self._blamed:
-                self._blamed = True
-                log.warning("the gauge %s has no value: %s: %s", name, type(error).__name__, error)
-            return None
+        self.value = function
 
 
 class MetricRegistry:
@@ -130,33 +120,58 @@ class MetricRegistry:
 
     def __init__(self) -> None:
         self._metrics: dict[tuple[str, ...], Any] = {}
+        self._blamed: set[Any] = set()  #: metrics that had no value once
 
     def group(self, operator: str) -> MetricGroup:
         return MetricGroup(self, (operator,))
 
     def metric(self, scope: tuple[str, ...], name: str, kind: type[M], make: Callable[[], M] | None = None) -> M:
-        """The metric of that name, made if absent. Raises ValueError for another kind, or one too many."""
+        """The metric of that name, made if absent. Raises ValueError for another kind, one too many, or its name."""
         key = (*scope, str(name))
+        _check_name(".".join(key[1:]))
         found: M | None = self._metrics.get(key)
         if found is None:
             if len(self._metrics) >= METRICS_MAX:
                 raise ValueError(f"metric {'.'.join(key)!r} is one too many: a lane has at most {METRICS_MAX}")
             found = self._metrics[key] = (make or kind)()
         if type(found) is not kind:
-            known = type(found).__name__.strip("_").lower()
-            raise ValueError(f"metric {'.'.join(key)!r} is a {known} already")
+            raise ValueError(f"metric {'.'.join(key)!r} is a {_kind(found)} already")
         return found
 
     def values(self) -> dict[str, dict[str, Value]]:
-        """By operator: metric names, groups before them with dots, and their values now. Any thread."""
+        """By operator: metric names, groups before them with dots, and their values now. Any thread.
+
+        What is no finite number is left out, with the other figures of its metric, and that is logged once.
+        """
         values: dict[str, dict[str, Value]] = {}
         for key, metric in list(self._metrics.items()):
             operator, name = key[0], ".".join(key[1:])
-            values.setdefault(operator, {}).update(_values(name, metric))
+            try:
+                figures = {figure: _plain(value) for figure, value in _figures(name, metric).items()}
+            except Exception as error:  # noqa: BLE001 - user code and numbers of its making, on a thread of ours
+                self._blame(name, metric, error)
+            else:
+                values.setdefault(operator, {}).update(figures)
         return values
 
+    def _blame(self, name: str, metric: Any, error: Exception) -> None:
+        if metric not in self._blamed:
+            self._blamed.add(metric)
+            log.warning("the %s %s has no value: %s: %s", _kind(metric), name, type(error).__name__, error)
 
-def _values(name: str, metric: Any) -> dict[str, Value]:
+
+def _check_name(name: str) -> None:
+    """Names go through JSON with each report, which takes no half characters."""
+    if len(name) > NAME_MAX or not name.isprintable():
+        raise ValueError(f"a metric is named by at most {NAME_MAX} printable characters, not {name!r:.60}")
+
+
+def _kind(metric: Any) -> str:
+    return type(metric).__name__.strip("_").lower()
+
+
+def _figures(name: str, metric: Any) -> dict[str, Any]:
+    """Names and values as user code left them."""
     match metric:
         case Counter():
             return {name: metric.count}
@@ -166,5 +181,14 @@ def _values(name: str, metric: Any) -> dict[str, Value]:
             figures = {"count": metric.count, "sum": metric.sum, "min": metric.least, "max": metric.greatest}
             return {f"{name}.{figure}": value for figure, value in figures.items() if value is not None}
         case _:
-            value = metric.value(name)
-            return {} if value is None else {name: value}
+            return {name: metric.value()}
+
+
+def _plain(value: Any) -> Value:
+    """The number as JSON has it: numbers of other types become floats. Raises for what is no finite number."""
+    if type(value) is int and abs(value) < 1 << 63:
+        return value
+    number = math.nan if isinstance(value, (str, bytes)) else float(value)
+    if not math.isfinite(number):
+        raise TypeError(f"it gave {value!r:.60}")
+    return number

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from tests.unit.operators.one_lane import OneLane, op
 
 from headrace.datastream import MapFunction, RuntimeContext
-from headrace.metrics import METRICS_MAX, Meter, MetricRegistry
+from headrace.metrics import METRICS_MAX, Meter, MetricGroup, MetricRegistry
+from headrace.protocol.control import LaneMetrics
 
 
 class Counting(MapFunction):
@@ -83,3 +86,59 @@ def test_a_meters_rate_is_of_its_span() -> None:
     meter.get_rate()
     now_s = 111.0
     assert meter.get_rate() == 0.0 and meter.get_count() == 50
+
+
+class OddNumber:
+    """Adds up, and is no number."""
+
+    def __radd__(self, other: Any) -> Any:
+        return self
+
+
+class WideNumber:
+    """As a number of an array library: no int, but it can be made one."""
+
+    def __radd__(self, other: Any) -> Any:
+        return self
+
+    def __float__(self) -> float:
+        return 7.0
+
+
+def gives(value: Any) -> Any:
+    return lambda group: group.gauge("odd", lambda: value)
+
+
+@pytest.mark.parametrize(
+    ("use", "value"),
+    [
+        (gives(float("nan")), None),
+        (gives(float("inf")), None),
+        (gives(10**400), None),
+        (gives(10**5000), None),
+        (gives(None), None),
+        (gives("5"), None),
+        (gives(True), 1.0),
+        (gives(1 << 70), float(1 << 70)),
+        (lambda group: group.counter("odd").inc(Decimal("1.5")), 1.5),
+        (lambda group: group.counter("odd").inc(WideNumber()), 7.0),
+        (lambda group: group.counter("odd").inc(OddNumber()), None),
+        (lambda group: group.counter("odd").inc(float("inf")), None),
+    ],
+)
+def test_no_number_of_a_users_making_breaks_the_report_of_a_lane(use: Any, value: float | None) -> None:
+    registry = MetricRegistry()
+    group: MetricGroup = registry.group("op")
+    group.counter("fine").inc()
+    use(group)
+    sent = LaneMetrics.model_validate_json(json.dumps({"attempt": "1.0", "user": registry.values()}))
+    kept = LaneMetrics.model_validate_json(sent.model_dump_json()).user["op"]
+    assert kept == ({"fine": 1.0} if value is None else {"fine": 1.0, "odd": value})
+
+
+@pytest.mark.parametrize("name", ["x" * 201, "half \ud800", "two\nlines"])
+def test_names_that_no_report_can_carry_are_refused(name: str) -> None:
+    group = MetricRegistry().group("op")
+    for named in (group.counter, group.add_group(name).counter):
+        with pytest.raises(ValueError, match="a metric is named by"):
+            named(name)

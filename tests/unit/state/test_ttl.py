@@ -26,7 +26,7 @@ from headrace.runtime.state.store import TableStateStore
 from headrace.runtime.state.tables import Tables
 
 TTL_MS = 100
-Visibility, Update = StateTtlConfig.StateVisibility, StateTtlConfig.UpdateType  # type: ignore[attr-defined]
+Visibility, Update = StateTtlConfig.StateVisibility, StateTtlConfig.UpdateType
 
 
 class Sum(AggregateFunction):

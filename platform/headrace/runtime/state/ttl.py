@@ -49,11 +49,17 @@ class Sweep:
         for _ in range(self._ttl.sweep_size):
             at = next(self._round, None)
             if at is None:
-                self._round = iter([(space, key) for space in table.spaces for key in table.spaces[space]])
+                self._round = self._entries()
                 return
             stamped = table.get(*at, MISSING)
             if stamped is not MISSING and expired(stamped):
                 table.delete(*at)
+
+    def _entries(self) -> Iterator[tuple[Any, Any]]:
+        """Keys are listed when their namespace's turn comes: a step never lists more than one namespace's."""
+        for namespace in tuple(self._table.spaces):
+            for key in tuple(self._table.space(namespace)):
+                yield namespace, key
 
 
 class TtlValueState(ValueState[Any]):
