@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.errors import UsageError
 from headrace.graph.job_graph import Edge, Ship
 from headrace.graph.keys import KEY_GROUPS, key_group, lane_of_group
 from headrace.graph.keys import encode as encode_key
@@ -35,12 +36,14 @@ _Part = tuple[int, str, bytes, bytes, bytes]
 _decode_list = msgspec.msgpack.Decoder(list).decode
 
 
-class RecordTooLargeError(Exception):
+class RecordTooLargeError(UsageError):
     """One row does not fit a Kafka message. Retrying cannot help."""
 
-    def __init__(self, edge: str, size_bytes: int) -> None:
+    def __init__(self, writer: str, size_bytes: int) -> None:
         super().__init__(
-            f"one record of {size_bytes} bytes on edge {edge}: a record must stay below {PACKED_BYTES_MAX} bytes"
+            "record-too-large",
+            f"{writer} gave a record of {size_bytes} bytes; with its key it must stay below {PACKED_BYTES_MAX} bytes",
+            hint="send a reference to the data on, or cut it into several records",
         )
 
 
@@ -59,8 +62,10 @@ class EdgeBuffer:
     way of shipping. ``rows`` is not kept per write; ``row_count`` sums the columns.
     """
 
-    def __init__(self, edge: Edge, *, source_lane: int, target_lanes: int) -> None:
+    def __init__(self, edge: Edge, *, source_lane: int, target_lanes: int, writer: str = "") -> None:
+        """``writer``: the name of the operator that writes, for errors."""
         self.edge = edge
+        self._writer_name = repr(writer) if writer else f"edge {edge.id}"
         self._source_lane = source_lane
         self.target_lanes = self._lanes = target_lanes
         self._columns = _fresh_columns(target_lanes)
@@ -235,7 +240,7 @@ class EdgeBuffer:
         if size <= PACKED_BYTES_MAX:
             return [(len(values), codec, key_blob, value_blob, time_blob)]
         if len(values) == 1:
-            raise RecordTooLargeError(self.edge.id, size)
+            raise RecordTooLargeError(self._writer_name, size)
         half = len(values) // 2
         return self._pack_part(keys[:half], values[:half], times[:half]) + self._pack_part(
             keys[half:], values[half:], times[half:]

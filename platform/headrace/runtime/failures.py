@@ -9,7 +9,7 @@ from types import TracebackType
 from headrace.errors import HeadraceError
 from headrace.graph.keys import UnsupportedKeyError
 from headrace.log.lane import PositionLostError
-from headrace.runtime.exchange import ExchangeOrderError, RecordTooLargeError
+from headrace.runtime.exchange import ExchangeOrderError
 from headrace.runtime.functions import FunctionLoadError
 from headrace.runtime.job_code import WAY_OUT, missing
 from headrace.runtime.kafka_positions import StartPositionError
@@ -22,7 +22,6 @@ from headrace.runtime.ports import UserCodeError
 FINAL = (
     PositionLostError,
     ExchangeOrderError,
-    RecordTooLargeError,
     FunctionLoadError,
     LaneLogError,
     StartPositionError,
@@ -55,7 +54,7 @@ def describe(error: BaseException) -> LaneFailure:
         return LaneFailure(error.line(), "", user=True, retryable=False, code=error.code)
     text = "".join(traceback.format_exception(error))
     retryable = error.retryable if isinstance(error, LaneFailedError) else not isinstance(error, FINAL)
-    user = isinstance(error, FunctionLoadError | RecordTooLargeError)
+    user = isinstance(error, FunctionLoadError)
     return LaneFailure(f"{type(error).__name__}: {error}", text, user=user, retryable=retryable)
 
 

@@ -151,7 +151,9 @@ class TaskParts:
         return self._topics.exchange(self._task.job, self._task.incarnation, edge.id)
 
     def _buffer(self, edge: Edge) -> EdgeBuffer:
-        return EdgeBuffer(edge, source_lane=self.lane, target_lanes=self.graph.vertex(edge.target).lanes)
+        lanes = self.graph.vertex(edge.target).lanes
+        writer = self.vertex.operators[edge.operator].name
+        return EdgeBuffer(edge, source_lane=self.lane, target_lanes=lanes, writer=writer)
 
     @property
     def source_group(self) -> str:

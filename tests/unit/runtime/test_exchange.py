@@ -10,6 +10,7 @@ from headrace.graph.job_graph import Edge, Ship
 from headrace.graph.keys import encode, key_group, lane_of_group
 from headrace.protocol.data import PACKED_BYTES_MAX, decode_packed
 from headrace.runtime.exchange import EdgeBuffer, ExchangeOrderError, ExchangeReader, RecordTooLargeError
+from headrace.runtime.failures import describe
 from headrace.runtime.ports import MAX_WATERMARK, MIN_WATERMARK
 
 
@@ -131,6 +132,17 @@ def test_one_record_that_fits_no_message_is_refused_by_name() -> None:
     buffer.write(bytes(PACKED_BYTES_MAX + 1), None)
     with pytest.raises(RecordTooLargeError, match="edge e0"):
         take(buffer, 0, {})
+
+
+def test_a_record_too_large_is_told_in_one_line_with_its_operator() -> None:
+    edge = Edge(id="e0", source="v1", operator=0, target="v2", ship=Ship.GLOBAL)
+    buffer = EdgeBuffer(edge, source_lane=0, target_lanes=1, writer="Map: photos")
+    buffer.write(bytes(PACKED_BYTES_MAX + 1), None)
+    with pytest.raises(RecordTooLargeError) as refused:
+        take(buffer, 0, {})
+    told = describe(refused.value)
+    assert told.error.startswith("record-too-large: 'Map: photos' gave a record of 9000")
+    assert (told.code, told.user, told.retryable, told.traceback) == ("record-too-large", True, False, "")
 
 
 def test_watermarks_are_told_on_a_coarse_step_or_when_all_must_know() -> None:
