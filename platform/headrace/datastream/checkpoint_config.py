@@ -145,7 +145,7 @@ class CheckpointConfig:
         return self._storage
 
     def _kept(self) -> CheckpointConfig:
-        unused("CheckpointConfig", NONE)
+        unused("this checkpoint setting", NONE)
         return self
 
 
